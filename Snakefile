@@ -1,0 +1,54 @@
+# The study of sparse action discovery: logs are simulated, the relevant actions recovered from
+# them, the outcomes collected into one dataset an experiment, the claims judged, the report drawn.
+#
+#     snakemake --cores 2                                    everything
+#     snakemake --cores 2 datasets | figures | reports       part of it
+#     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about a minute
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/recover.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/judge.smk"
+include: "workflow/rules/render.smk"
+
+
+localrules:
+    all,
+    datasets,
+    figures,
+    reports,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.index.output,
+        FIGURES,
+
+
+rule datasets:
+    input:
+        expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
+
+
+rule figures:
+    input:
+        FIGURES,
+
+
+rule reports:
+    input:
+        rules.index.output,
+
+
+onsuccess:
+    print(f"The report is {REPORTS}/index.html")

@@ -1,0 +1,166 @@
+"""Recovery curves: the probability of recovery against rounds, and where it crosses a level.
+
+Statistics come from statsmodels; this module says what is fitted to what. Importing it is slow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.special
+from sklearn.isotonic import isotonic_regression
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+
+from sparseact.design import Floats
+
+Counts = npt.NDArray[Any]
+
+
+def wilson(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Share of successes with its 95 % Wilson interval.
+
+    Parameters
+    ----------
+    successes, trials : int arrays of one shape
+        Where there are no trials, all three are NaN.
+
+    Returns
+    -------
+    share, low, high : arrays
+    """
+    done = np.asarray(trials)
+    count, n = np.where(done > 0, successes, 0), np.maximum(done, 1)
+    low, high = proportion_confint(count, n, alpha=0.05, method="wilson")
+    share = count / n
+    # The ends lie within [0, 1] but for rounding.
+    ends = (share, np.minimum(np.maximum(low, 0.0), share), np.maximum(np.minimum(high, 1.0), share))
+    share, low, high = (np.where(done > 0, end, np.nan) for end in ends)
+    return share, low, high
+
+
+def fit_curve(x: npt.ArrayLike, successes: npt.ArrayLike, trials: npt.ArrayLike) -> Curve | None:
+    """Binomial regression of success on log x and its square, logit link.
+
+    The square is there because recovery curves are not symmetric: where coverage decides, they
+    have a long lower and a short upper tail, and a straight logit misplaces the upper quantiles.
+
+    Parameters
+    ----------
+    x : positive array (n,)
+        Rounds, or coverage.
+    successes, trials : int arrays (n,)
+
+    Returns
+    -------
+    Curve or None
+        None where it is not determined: fewer than three values of x, or successes and failures
+        that do not overlap.
+    """
+    tried = np.asarray(trials) > 0
+    log_x, won, lost = (
+        np.asarray(values, dtype=float)[tried]
+        for values in (np.log(x), successes, np.subtract(trials, successes))
+    )
+    if len(log_x) < 3 or not won.any() or not lost.any():
+        return None
+    if log_x[won > 0].min() >= log_x[lost > 0].max():
+        return None
+    centre = float(log_x.mean())
+    predictors = np.vander(log_x - centre, 3, increasing=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PerfectSeparationWarning)
+        try:
+            fit = GLM(np.column_stack([won, lost]), predictors, family=Binomial()).fit()
+        except PerfectSeparationWarning:
+            return None
+    return Curve(centre, *fit.params)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """``logit p = intercept + slope · s + bend · s²`` with ``s = log x - centre``."""
+
+    centre: float
+    intercept: float
+    slope: float
+    bend: float
+
+    def crossing(self, quantiles: Sequence[float]) -> Floats:
+        """(q,) values of x where the rising branch reaches each probability; NaN where it does not."""
+        target = scipy.special.logit(np.asarray(quantiles, dtype=float)) - self.intercept
+        under_root = self.slope**2 + 4 * self.bend * target
+        # The form of the root that stays exact as the bend vanishes.
+        below = self.slope + np.sqrt(np.where(under_root >= 0, under_root, np.nan))
+        below = np.where(below > 0, below, np.nan)
+        return np.exp(self.centre + 2 * target / below)
+
+
+def needed(
+    x: npt.ArrayLike,
+    successes: Counts,
+    trials: Counts,
+    quantiles: Sequence[float],
+    *,
+    replicates: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """How much x is needed for each probability of success, with bootstrap replicates.
+
+    Parameters
+    ----------
+    x : positive array (n,)
+    successes, trials : int arrays (independent trial, n)
+        A row is one independent trial, seen at several x; rows are what is resampled, since the
+        outcomes of one trial at different x depend on each other.
+    quantiles : sequence of q floats in (0, 1)
+    replicates : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    estimate : array (q,)
+        NaN where the curve is not determined, or crosses outside the range of x.
+    replicates : array (q, replicates)
+    """
+    values = np.asarray(x, dtype=float)
+
+    def cross(won: Counts, tried: Counts) -> Floats:
+        curve = fit_curve(values, won, tried)
+        return np.full(len(quantiles), np.nan) if curve is None else curve.crossing(quantiles)
+
+    estimate = cross(successes.sum(0), trials.sum(0))
+    estimate[(estimate < values.min()) | (estimate > values.max())] = np.nan
+    n = len(successes)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
+    won, tried = drawn @ successes.astype(float), drawn @ trials.astype(float)
+    return estimate, np.array([cross(w, t) for w, t in zip(won, tried, strict=True)]).T
+
+
+def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: Sequence[float]) -> Floats:
+    """(q,) where the isotonic fit to shares of success crosses each level, linear in log x."""
+    rising = isotonic_regression(np.asarray(share, dtype=float))
+    log_x = np.log(np.asarray(x, dtype=float))
+    found = np.full(len(quantiles), np.nan)
+    for i, q in enumerate(quantiles):
+        above = int(np.searchsorted(rising, q))
+        if 0 < above < len(rising):
+            lower, upper = rising[above - 1], rising[above]
+            part = (q - lower) / (upper - lower)
+            found[i] = np.exp(log_x[above - 1] + part * (log_x[above] - log_x[above - 1]))
+    return found
+
+
+def interval(replicates: Floats) -> tuple[Floats, Floats]:
+    """95 % percentile interval along the last axis; NaN where a twentieth or more is undetermined."""
+    undetermined = np.isnan(replicates).mean(axis=-1) >= 0.05
+    filled = np.where(undetermined[..., None], 0.0, replicates)
+    low, high = np.nanpercentile(filled, [2.5, 97.5], axis=-1)
+    return np.where(undetermined, np.nan, low), np.where(undetermined, np.nan, high)

@@ -1,0 +1,326 @@
+"""The design of a log: the block matrix that turns weights into rewards.
+
+Action j owns the block ``Ψ_j = diag(x_·j) Z``, and ``Ψ = [Ψ_1 … Ψ_M]`` is the row-wise Khatri–Rao
+(face-splitting) product of the activations ``X`` (T × M) and the latents ``Z`` (T × d). All that
+a greedy solver asks of it, the correlations of every block with a residual ``u``, is the product
+``Xᵀ (u ⊙ Z)``, so Ψ itself (T × M·d) never has to exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+# Above this share of non-zero activations a dense product beats a sparse one (BLAS against CSR).
+_DENSE_FROM = 1 / 20
+# Prefixes that share one matrix product: more waste arithmetic on zeros, fewer waste BLAS's speed.
+_PREFIXES_PER_PRODUCT = 4
+
+
+class BlockDesign(Protocol):
+    """What a block-greedy solver needs to know of a design matrix (T × M·d).
+
+    Every method takes *prefixes*: ``lengths`` (p,) ascending numbers of rounds, so that the log of
+    one experiment stopped at several times is worked on once. ``rows`` names the rounds that a
+    result is wanted for, in any order; None means all of them.
+    """
+
+    @property
+    def n_rounds(self) -> int:
+        """T, the number of rows."""
+
+    @property
+    def n_blocks(self) -> int:
+        """M, the number of blocks."""
+
+    @property
+    def block_size(self) -> int:
+        """d, the number of columns of a block."""
+
+    @property
+    def coverage(self) -> Floats:
+        """(M,) how much each block was used; a block with none can never be selected."""
+
+    def touched(self, blocks: Ints) -> Ints | None:
+        """Rounds in which any of the blocks is not zero; None for all."""
+
+    def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
+        """(p, d, M) Ψ_jᵀ r over each prefix."""
+
+    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
+        """(p, d, M) Ψ_jᵀ u_i for residuals (p, R) that are zero beyond each prefix."""
+
+    def gram_prefixes(self, lengths: Ints) -> Floats:
+        """(p, M, d, d) Ψ_jᵀ Ψ_j over each prefix."""
+
+    def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
+        """(m, d, R) the columns of each block named, transposed."""
+
+
+class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
+    """The design of a log of latents and activations, never materialised.
+
+    Parameters
+    ----------
+    latents : array (T, d)
+        Latent state of each round.
+    activations : array or scipy sparse (T, M)
+        How strongly each action was used in each round. A sparse matrix stays sparse.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, a value is NaN or infinite, or a dimension is empty.
+
+    Notes
+    -----
+    As a :class:`scipy.sparse.linalg.LinearOperator` it has shape (T, M·d); column ``j*d + i`` is
+    ``x_·j * z_·i``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> design = KhatriRaoDesign(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1, 0], [1, -1]]))
+    >>> design.shape
+    (2, 4)
+    >>> design.to_dense()
+    array([[ 1.,  2.,  0.,  0.],
+           [ 3.,  4., -3., -4.]])
+    """
+
+    def __init__(self, latents: npt.ArrayLike, activations: npt.ArrayLike | sp.spmatrix) -> None:
+        self.latents = _finite_matrix(latents, "latents")
+        self.activations: Any
+        if sp.issparse(activations):
+            csr = sp.csr_array(activations, dtype=np.float64)
+            csr.sum_duplicates()
+            _require_finite(csr.data, "activations")
+            self.activations = csr
+            self._by_action = csr.tocsc()
+        else:
+            self.activations = _finite_matrix(activations, "activations")
+        if self.activations.shape[0] != self.latents.shape[0]:
+            raise ValueError(
+                f"latents and activations must have one row a round: got {self.latents.shape[0]} "
+                f"rows of latents and {self.activations.shape[0]} of activations"
+            )
+        if 0 in self.latents.shape or 0 in self.activations.shape:
+            raise ValueError(
+                "a design needs at least one round, one latent dimension and one action: "
+                f"latents are {self.latents.shape}, activations {self.activations.shape}"
+            )
+        super().__init__(np.dtype(np.float64), (self.n_rounds, self.n_blocks * self.block_size))
+
+    @classmethod
+    def from_actions(
+        cls, latents: npt.ArrayLike, actions: npt.ArrayLike, n_actions: int
+    ) -> KhatriRaoDesign:
+        """Design of a log of action ids.
+
+        Parameters
+        ----------
+        latents : array (T, d)
+        actions : integer array (T,) or (T, B)
+            The action, or the B distinct actions, of each round, from 0 to ``n_actions - 1``.
+        n_actions : int
+            M. Sets that hold over a twentieth of all actions are stored dense, where the products
+            are faster.
+
+        Raises
+        ------
+        ValueError
+            If an id is out of range or repeated within a round, or a shape does not fit.
+        TypeError
+            If the ids are not integers.
+        """
+        ids = np.asarray(actions)
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise TypeError(f"actions must be integer ids, got dtype {ids.dtype}")
+        if ids.ndim == 1:
+            ids = ids[:, None]
+        if ids.ndim != 2 or ids.size == 0:
+            raise ValueError(f"actions must have shape (T,) or (T, B), got {np.shape(actions)}")
+        if ids.min() < 0 or ids.max() >= n_actions:
+            worst = ids.min() if ids.min() < 0 else ids.max()
+            raise ValueError(
+                f"action ids must lie between 0 and n_actions - 1 = {n_actions - 1}, got {worst}"
+            )
+        n_rounds, per_round = ids.shape
+        if per_round > 1:
+            ids = np.sort(ids, axis=1)
+            repeated = (ids[:, 1:] == ids[:, :-1]).any(axis=1)
+            if repeated.any():
+                first = int(repeated.argmax())
+                raise ValueError(f"round {first} names an action twice; each set must be distinct")
+        if per_round >= _DENSE_FROM * n_actions and n_actions > 1:
+            dense = np.zeros((n_rounds, n_actions))
+            np.put_along_axis(dense, ids.astype(np.intp), 1.0, axis=1)
+            return cls(latents, dense)
+        pointers = np.arange(0, ids.size + 1, per_round)
+        csr = sp.csr_array((np.ones(ids.size), ids.ravel(), pointers), shape=(n_rounds, n_actions))
+        return cls(latents, csr)
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @property
+    def n_rounds(self) -> int:
+        """T, the number of rounds."""
+        return int(self.latents.shape[0])
+
+    @property
+    def n_blocks(self) -> int:
+        """M, the number of actions."""
+        return int(self.activations.shape[1])
+
+    @property
+    def block_size(self) -> int:
+        """d, the latent dimension."""
+        return int(self.latents.shape[1])
+
+    @property
+    def coverage(self) -> Floats:
+        """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
+        return np.asarray(_squared(self.activations).sum(axis=0)).ravel()
+
+    def blocks(self, support: Sequence[int] | npt.ArrayLike) -> Floats:
+        """(T, m·d) the blocks of the actions in ``support``, side by side.
+
+        Raises
+        ------
+        IndexError
+            If an action is out of range.
+        """
+        chosen = np.atleast_1d(np.asarray(support, dtype=np.intp))
+        if chosen.size and (chosen.min() < 0 or chosen.max() >= self.n_blocks):
+            raise IndexError(f"support must lie between 0 and {self.n_blocks - 1}, got {chosen}")
+        return self.columns(chosen, None).reshape(-1, self.n_rounds).T
+
+    def to_dense(self) -> Floats:
+        """Ψ itself, (T, M·d): for small problems and for tests."""
+        return self.blocks(np.arange(self.n_blocks))
+
+    def correlate(self, u: npt.ArrayLike) -> Floats:
+        """(M, d) the correlations ``Ψ_jᵀ u`` of every block with a vector ``u`` (T,).
+
+        Raises
+        ------
+        ValueError
+            If ``u`` is not a finite vector of length T.
+        """
+        vector = np.asarray(u, dtype=np.float64)
+        if vector.shape != (self.n_rounds,):
+            raise ValueError(f"u must have shape ({self.n_rounds},), got {vector.shape}")
+        _require_finite(vector, "u")
+        return self._project(vector)
+
+    # -- what a solver asks of it: see BlockDesign ------------------------------------------------
+
+    def touched(self, blocks: Ints) -> Ints | None:
+        """Rounds in which any of the actions was used; None where X is dense."""
+        if not sp.issparse(self.activations):
+            return None
+        used = [self._by_action.indices[slice(*self._by_action.indptr[j : j + 2])] for j in blocks]
+        return np.unique(np.concatenate(used))
+
+    def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
+        """(p, d, M) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""
+        weighted = rewards[:, None] * self.latents
+        starts = np.concatenate([[0], lengths[:-1]])
+        steps = [
+            (self.activations[a:b].T @ weighted[a:b]).T for a, b in zip(starts, lengths, strict=True)
+        ]
+        return np.cumsum(steps, axis=0)
+
+    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
+        """(p, d, M) ``Ψ_jᵀ u_i`` for residuals (p, R) that are zero beyond each prefix."""
+        latents = self.latents if rows is None else self.latents[rows]
+        p, d = len(lengths), self.block_size
+        if sp.issparse(self.activations):
+            weighted = (residuals.T[:, :, None] * latents[:, None, :]).reshape(-1, p * d)
+            X = self.activations if rows is None else self.activations[rows]
+            return np.ascontiguousarray((X.T @ weighted).T).reshape(p, d, -1)
+        # Rounds up to each group's last prefix are multiplied once, only for prefixes that reach
+        # them: a product over all rounds would spend most of its time on the zeros of the short.
+        flat = (residuals[:, None, :] * latents.T[None, :, :]).reshape(p * d, -1)
+        out = np.empty((p * d, self.n_blocks))
+        start = 0
+        for first in range(0, p, _PREFIXES_PER_PRODUCT):
+            end = int(lengths[min(first + _PREFIXES_PER_PRODUCT, p) - 1])
+            part = flat[first * d :, start:end]
+            if start == 0:
+                np.matmul(part, self.activations[:end], out=out)
+            else:
+                out[first * d :] += part @ self.activations[start:end]
+            start = end
+        return out.reshape(p, d, -1)
+
+    def gram_prefixes(self, lengths: Ints) -> Floats:
+        """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix."""
+        d = self.block_size
+        outer = (self.latents[:, :, None] * self.latents[:, None, :]).reshape(-1, d * d)
+        starts = np.concatenate([[0], lengths[:-1]])
+        steps = [
+            _squared(self.activations[a:b]).T @ outer[a:b]
+            for a, b in zip(starts, lengths, strict=True)
+        ]
+        return np.cumsum(steps, axis=0).reshape(len(lengths), -1, d, d)
+
+    def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
+        """(m, d, R) the columns of each action named, transposed."""
+        used, latents = self.activations_of(blocks), self.latents
+        if rows is not None:
+            used, latents = used[rows], latents[rows]
+        return used.T[:, None, :] * latents.T[None, :, :]
+
+    def activations_of(self, actions: npt.ArrayLike) -> Floats:
+        """(T, m) the activations of the actions named."""
+        chosen = np.asarray(actions, dtype=np.intp)
+        if not sp.issparse(self.activations):
+            return np.asarray(self.activations[:, chosen])
+        used = np.zeros((len(chosen), self.n_rounds))
+        for values, j in zip(used, chosen, strict=True):
+            span = slice(*self._by_action.indptr[j : j + 2])
+            values[self._by_action.indices[span]] = self._by_action.data[span]
+        return used.T
+
+    # -- the linear operator ---------------------------------------------------------------------
+
+    def _project(self, vector: Floats) -> Floats:
+        """(M, d) ``Xᵀ (u ⊙ Z)``."""
+        return np.asarray(self.activations.T @ (vector[:, None] * self.latents))
+
+    def _matvec(self, x: Floats) -> Floats:
+        weights = np.asarray(x).reshape(self.n_blocks, self.block_size)
+        return np.einsum("td,td->t", np.asarray(self.activations @ weights), self.latents)
+
+    def _rmatvec(self, x: Floats) -> Floats:
+        return self._project(np.asarray(x).reshape(-1)).ravel()
+
+
+def _squared(matrix: Any) -> Any:
+    return matrix.power(2) if sp.issparse(matrix) else matrix * matrix
+
+
+def _finite_matrix(values: npt.ArrayLike, name: str) -> Floats:
+    """A C-contiguous float matrix, or a ValueError that names the argument."""
+    try:
+        matrix = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a matrix of real numbers: {error}") from None
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must be two-dimensional, got shape {np.shape(values)}")
+    _require_finite(matrix, name)
+    return matrix
+
+
+def _require_finite(values: Floats, name: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")

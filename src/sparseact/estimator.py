@@ -1,0 +1,148 @@
+"""Block-OMP as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparseact.design import Floats, Ints, KhatriRaoDesign
+from sparseact.omp import Selection, block_omp
+
+
+class DenseBlocks:
+    """A :class:`~sparseact.design.BlockDesign` of any matrix (T, M·d), blocks side by side."""
+
+    def __init__(self, matrix: Floats, block_size: int) -> None:
+        self._matrix = matrix
+        self.n_rounds = int(matrix.shape[0])
+        self.block_size = block_size
+        self.n_blocks = int(matrix.shape[1]) // block_size
+
+    @property
+    def coverage(self) -> Floats:
+        """(M,) squared Frobenius norm of each block."""
+        energy = np.einsum("tc,tc->c", self._matrix, self._matrix)
+        return energy.reshape(self.n_blocks, self.block_size).sum(axis=1)
+
+    def touched(self, blocks: Ints) -> Ints | None:
+        """All rounds."""
+        return None
+
+    def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
+        """(p, d, M) correlations of every block with the rewards of each prefix."""
+        within = np.arange(self.n_rounds)[None, :] < lengths[:, None]
+        return self.correlate_prefixes(np.where(within, rewards, 0.0), lengths, None)
+
+    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
+        """(p, d, M) correlations of every block with residuals (p, T)."""
+        product = residuals @ self._matrix
+        blocked = product.reshape(len(lengths), self.n_blocks, self.block_size)
+        return np.ascontiguousarray(blocked.transpose(0, 2, 1))
+
+    def gram_prefixes(self, lengths: Ints) -> Floats:
+        """(p, M, d, d) Gram matrix of each block over each prefix."""
+        blocked = self._matrix.reshape(self.n_rounds, self.n_blocks, self.block_size)
+        return np.stack([np.einsum("tmd,tme->mde", blocked[:n], blocked[:n]) for n in lengths])
+
+    def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
+        """(m, d, T) the columns of each block named, transposed."""
+        blocked = self._matrix.reshape(self.n_rounds, self.n_blocks, self.block_size)
+        return np.ascontiguousarray(blocked[:, blocks, :].transpose(1, 2, 0))
+
+
+class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Linear regression on few blocks of features, chosen greedily.
+
+    Parameters
+    ----------
+    n_select : int, optional
+        Blocks to select. Without it and without ``residual_tol``, a tenth of them, at least one.
+    block_size : int
+        d, the features of a block; block j is columns ``j*d … (j+1)*d - 1``. Ignored for a
+        :class:`~sparseact.KhatriRaoDesign`, which knows its own.
+    residual_tol : float, optional
+        Stop as soon as the residual's norm (not its square) is at most this.
+    selection : {"correlation", "whitened", "least_squares"}
+        See :func:`~sparseact.block_omp`.
+
+    Attributes
+    ----------
+    support_ : int array (m,)
+        Selected blocks, in the order of selection.
+    coef_ : array (n_features,)
+        Weights; zero outside the support. The model has no intercept: centre a reward that has one.
+    residual_norms_ : array (m + 1,)
+    stop_reason_ : str
+    n_iter_ : int
+        Blocks selected.
+    """
+
+    def __init__(
+        self,
+        n_select: int | None = None,
+        *,
+        block_size: int = 1,
+        residual_tol: float | None = None,
+        selection: Selection = "correlation",
+    ) -> None:
+        self.n_select = n_select
+        self.block_size = block_size
+        self.residual_tol = residual_tol
+        self.selection = selection
+
+    def fit(self, X: npt.ArrayLike | KhatriRaoDesign, y: npt.ArrayLike) -> BlockOMP:
+        """Select and refit.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_blocks * block_size) or KhatriRaoDesign
+        y : array (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, values are not finite, or a parameter is out of range.
+        """
+        design: KhatriRaoDesign | DenseBlocks
+        if isinstance(X, KhatriRaoDesign):
+            design = X
+            self.n_features_in_ = X.shape[1]
+        else:
+            matrix, y = validate_data(
+                self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2
+            )
+            if self.block_size < 1 or matrix.shape[1] % self.block_size:
+                raise ValueError(
+                    f"block_size={self.block_size} does not divide the {matrix.shape[1]} features"
+                )
+            design = DenseBlocks(matrix, self.block_size)
+        n_select = self.n_select
+        if n_select is None and self.residual_tol is None:
+            n_select = max(1, design.n_blocks // 10)
+        found = block_omp(
+            design, y, n_select, residual_tol=self.residual_tol, selection=self.selection
+        )
+        coef = np.zeros((design.n_blocks, design.block_size))
+        coef[found.support] = found.weights
+        self.coef_ = coef.ravel()
+        self.support_ = found.support
+        self.residual_norms_ = found.residual_norms
+        self.stop_reason_ = found.stop_reason
+        self.n_iter_ = len(found.support)
+        return self
+
+    def predict(self, X: npt.ArrayLike | KhatriRaoDesign) -> Any:
+        """Predicted rewards (n_samples,) of a matrix or a design."""
+        check_is_fitted(self)
+        if isinstance(X, KhatriRaoDesign):
+            if X.shape[1] != self.n_features_in_:
+                raise ValueError(
+                    f"the design has {X.shape[1]} columns; BlockOMP was fitted on "
+                    f"{self.n_features_in_}"
+                )
+            return X @ self.coef_
+        return validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_

@@ -1,0 +1,161 @@
+"""Rival laws for the rounds needed, fitted on a logarithmic scale.
+
+A law says ``T* = a · g(M, k, d; c)`` with a free factor a and, in some, one free constant c > 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares, minimize_scalar
+
+from sparseact.design import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where the rounds needed were measured: arrays (n,) of M, k, d and the use rate of actions."""
+
+    n_actions: Floats
+    sparsity: Floats
+    latent_dim: Floats
+    use_rate: Floats
+
+    def take(self, which: Ints) -> Points:
+        """Some of the points."""
+        return Points(
+            self.n_actions[which],
+            self.sparsity[which],
+            self.latent_dim[which],
+            self.use_rate[which],
+        )
+
+    def __len__(self) -> int:
+        return len(self.n_actions)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law's shape g and whether it has a constant c."""
+
+    shape: Callable[[Points, float], Floats]
+    has_constant: bool
+
+
+def _log(points: Points) -> Floats:
+    return np.log(points.n_actions)
+
+
+LAWS: dict[str, Law] = {
+    "k d log M": Law(lambda p, c: p.sparsity * p.latent_dim * _log(p), False),
+    "k (d + c log M)": Law(lambda p, c: p.sparsity * (p.latent_dim + c * _log(p)), True),
+    "k log M": Law(lambda p, c: p.sparsity * _log(p), False),
+    "(d + c log M) / use rate": Law(
+        lambda p, c: (p.latent_dim + c * _log(p)) / p.use_rate, True
+    ),
+}
+PAPER = "k d log M"
+
+_LOG_CONSTANT = (-7.0, 7.0)
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """A fitted law: factor a, constant c (NaN without one), and the residual sum of squares."""
+
+    law: Law
+    scale: float
+    constant: float
+    rss: float
+
+    def predict(self, points: Points) -> Floats:
+        """(n,) rounds that the law predicts."""
+        return self.scale * self.law.shape(points, self.constant)
+
+
+def fit_law(law: Law, points: Points, rounds: Floats) -> LawFit:
+    """Least squares of log rounds (n,) on a law, the factor profiled out."""
+    log_rounds = np.log(rounds)
+
+    def residuals(log_constant: float) -> Floats:
+        free = log_rounds - np.log(law.shape(points, np.exp(log_constant)))
+        return free - free.mean()
+
+    best = 0.0
+    if law.has_constant:
+        best = minimize_scalar(
+            lambda u: float(np.sum(residuals(u) ** 2)), bounds=_LOG_CONSTANT, method="bounded"
+        ).x
+    constant = float(np.exp(best))
+    scale = float(np.exp(np.mean(log_rounds - np.log(law.shape(points, constant)))))
+    rss = float(np.sum(residuals(best) ** 2))
+    return LawFit(law, scale, constant if law.has_constant else np.nan, rss)
+
+
+def leave_one_out(law: Law, points: Points, rounds: Floats) -> Floats:
+    """(n,) errors of log rounds at each point when the law is fitted to the others."""
+    n = len(points)
+    errors = np.empty(n)
+    for i in range(n):
+        others = np.delete(np.arange(n), i)
+        fit = fit_law(law, points.take(others), rounds[others])
+        errors[i] = np.log(rounds[i] / fit.predict(points.take(np.array([i])))[0])
+    return errors
+
+
+def aicc(fit: LawFit, n: int) -> float:
+    """Corrected Akaike criterion of a Gaussian fit to n points (Hurvich and Tsai 1989)."""
+    free = 2 + fit.law.has_constant  # factor, constant, variance
+    if n <= free + 1:
+        return np.nan
+    return n * np.log(fit.rss / n) + 2 * free + 2 * free * (free + 1) / (n - free - 1)
+
+
+AXES = ("sparsity", "latent_dim", "log_actions")
+
+
+def exponents(points: Points, rounds: Floats) -> Floats:
+    """(3,) exponents of k, d and log M in ``T* = a k^α d^β (log M)^γ``, NaN for an axis not varied."""
+    logs = np.log(np.stack([points.sparsity, points.latent_dim, _log(points)]))
+    varied = np.ptp(logs, axis=1) > 0
+    found = np.full(len(AXES), np.nan)
+    if len(points) > varied.sum() + 1:
+        predictors = np.vstack([np.ones(len(points)), logs[varied]]).T
+        solution, _, rank, _ = np.linalg.lstsq(predictors, np.log(rounds), rcond=None)
+        if rank == predictors.shape[1]:
+            found[varied] = solution[1:]
+    return found
+
+
+def growth_index(points: Points, rounds: Floats) -> float:
+    """Box–Cox index λ of the growth of T* with M: 0 is logarithmic, 1 linear.
+
+    Fits ``T* = A_(k,d) · (1 + c · ((M/M₀)^λ − 1)/λ)`` by least squares on log T*, with a factor of
+    its own for every (k, d) seen at three or more M, one c > 0 and one λ in [-2, 3] for all, M₀
+    the smallest M. NaN where no (k, d) was.
+    """
+    series = np.stack([points.sparsity, points.latent_dim], axis=1)
+    _, group, size = np.unique(series, axis=0, return_inverse=True, return_counts=True)
+    group = group.ravel()
+    kept = size[group] >= 3
+    if not kept.any():
+        return np.nan
+    log_m = np.log(points.n_actions[kept] / points.n_actions[kept].min())
+    log_rounds = np.log(rounds[kept])
+    _, group = np.unique(group[kept], return_inverse=True)
+    count = np.bincount(group)
+
+    def residuals(theta: Floats) -> Floats:
+        log_c, index = theta
+        grown = log_m if abs(index) < 1e-8 else np.expm1(index * log_m) / index
+        free = log_rounds - np.log1p(np.exp(log_c) * grown)
+        return free - (np.bincount(group, free) / count)[group]
+
+    # One start on each side: the surface is curved along log_c + index.
+    fits = [
+        least_squares(residuals, (np.log(start_c), index), bounds=([-12, -2], [8, 3]))
+        for start_c, index in ((0.3, 0.1), (0.5, 1.0))
+    ]
+    return float(min(fits, key=lambda fit: fit.cost).x[1])

@@ -1,0 +1,141 @@
+"""Simulated logs: latents, activations, weights, noise and the rewards they give.
+
+Every trial draws from its own generators, keyed by (study seed, scenario, trial) and separate for
+each ingredient, and each ingredient is drawn round after round. So a log of more rounds begins
+with the log of fewer, and neither the order of trials nor how they are cut into jobs matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseact.design import Floats, KhatriRaoDesign
+from sparseact.scenario import Scenario
+
+Activations = npt.NDArray[np.unsignedinteger]
+
+
+@dataclass(frozen=True)
+class TrialLog:
+    """One simulated log of T rounds.
+
+    Attributes
+    ----------
+    latents : float32 array (T, d)
+        Standard normal, drawn in single precision to keep logs small; arithmetic is in double.
+    activations : array
+        ``signed``: uint8 (T, ⌈M/8⌉), one bit an action, most significant first, 1 for +1 and 0 for
+        -1. Otherwise ascending action ids (T, B) in the smallest unsigned type that fits.
+    support : int array (k,)
+        S*, ascending.
+    weights : array (k, d)
+        Rows of W* on the support, in units of the reward.
+    rewards : array (T,)
+    """
+
+    latents: npt.NDArray[np.float32]
+    activations: Activations
+    support: npt.NDArray[np.intp]
+    weights: Floats
+    rewards: Floats
+
+
+def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
+    """Draw one trial of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    n_rounds : int
+        T; the first T' rounds of a longer log are the log of T' rounds.
+    seed : int
+        The study's seed.
+    trial : int
+        Number of the trial, from 0.
+
+    Raises
+    ------
+    ValueError
+        If ``n_rounds`` is not positive, or ``seed`` or ``trial`` is negative.
+    """
+    if n_rounds < 1 or seed < 0 or trial < 0:
+        raise ValueError(
+            "n_rounds must be positive, seed and trial not negative: "
+            f"got {n_rounds}, {seed}, {trial}"
+        )
+    weights_rng, latents_rng, actions_rng, noise_rng = _generators(scenario, seed, trial)
+    support = np.sort(weights_rng.permutation(scenario.n_actions)[: scenario.sparsity])
+    weights = _draw_weights(scenario, weights_rng)
+    latents = latents_rng.standard_normal((n_rounds, scenario.latent_dim), dtype=np.float32)
+    activations = _draw_activations(scenario, n_rounds, actions_rng)
+    rewards = scenario.noise_std * noise_rng.standard_normal(n_rounds)
+    used = _activations_of(scenario, activations, support)
+    for j in range(scenario.sparsity):
+        for i in range(scenario.latent_dim):  # element by element: the same bits for every T
+            rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
+    return TrialLog(latents, activations, support, weights, rewards)
+
+
+def design_of(
+    scenario: Scenario, latents: npt.ArrayLike, activations: Activations
+) -> KhatriRaoDesign:
+    """The design of a simulated log, from its latents (T, d) and its stored activations."""
+    if scenario.design == "signed":
+        bits = np.unpackbits(activations, axis=1, count=scenario.n_actions)
+        return KhatriRaoDesign(latents, bits * 2.0 - 1.0)
+    return KhatriRaoDesign.from_actions(latents, activations, scenario.n_actions)
+
+
+def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:
+    digest = hashlib.sha256(scenario.name.encode()).digest()
+    key = np.frombuffer(digest[:16], dtype="<u4").tolist()
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))
+    return [np.random.default_rng(child) for child in sequence.spawn(4)]
+
+
+def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
+    """(k, d) uniform on the sphere of radius b, or normal with the same mean square."""
+    weights = rng.standard_normal((scenario.sparsity, scenario.latent_dim))
+    if scenario.weights == "gaussian":
+        return weights * (scenario.signal / np.sqrt(scenario.latent_dim))
+    return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
+
+
+def _draw_activations(
+    scenario: Scenario, n_rounds: int, rng: np.random.Generator
+) -> Activations:
+    M, B = scenario.n_actions, scenario.actions_per_round
+    if scenario.design == "signed":
+        width = -(-M // 8)
+        return np.frombuffer(rng.bytes(n_rounds * width), dtype=np.uint8).reshape(n_rounds, width)
+    return draw_sets(M, B, n_rounds, rng).astype(np.min_scalar_type(M - 1))
+
+
+def draw_sets(
+    n_actions: int, size: int, n_rounds: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Sets of distinct actions (T, B), uniform and ascending: Floyd's algorithm, all rounds at once.
+
+    The i-th draw is uniform on the first ``M - B + i + 1`` actions; one that is in the set already
+    stands for the last of them, which cannot be.
+    """
+    last = np.arange(n_actions - size, n_actions)
+    drawn = rng.integers(0, last + 1, size=(n_rounds, size))
+    for i in range(1, size):
+        repeated = (drawn[:, :i] == drawn[:, i : i + 1]).any(axis=1)
+        drawn[repeated, i] = last[i]
+    return np.sort(drawn, axis=1)
+
+
+def _activations_of(
+    scenario: Scenario, activations: Activations, actions: npt.NDArray[np.intp]
+) -> Floats:
+    """(T, m) activations of the actions named."""
+    if scenario.design == "signed":
+        bits = activations[:, actions // 8] >> (7 - actions % 8).astype(np.uint8) & 1
+        return bits * 2.0 - 1.0
+    return np.stack([(activations == j).any(axis=1) for j in actions], axis=1).astype(np.float64)

@@ -1,0 +1,1 @@
+"""The study's own layer: its configuration, datasets, experiments, ledger and reports."""

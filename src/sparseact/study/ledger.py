@@ -1,0 +1,204 @@
+"""The ledger of claims: criteria fixed in advance, verdicts read off the datasets.
+
+A claim is tested by one or more *parts*. Each names a variable of an experiment's dataset, whose
+95 % interval (``_low``, ``_high``) is held against a criterion: inside it the part is supported,
+outside it is not, and across its edge it is inconclusive. ``holds_if`` says what the parts mean
+together: ``every`` part must hold, or each part is a ``condition`` under which the claim may hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Outcome = Literal["supported", "not supported", "inconclusive at this size"]
+CONDITIONAL = "supported under a stated condition"
+SUPPORTED, REFUTED, OPEN = "supported", "not supported", "inconclusive at this size"
+
+
+class LedgerError(ValueError):
+    """A claim cannot be read or judged; the message names it."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Criterion(_Model):
+    """An open range that the statistic must lie in."""
+
+    above: float = -math.inf
+    below: float = math.inf
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Self:
+        if not self.above < self.below or (self.above, self.below) == (-math.inf, math.inf):
+            raise ValueError("a criterion needs 'above', 'below', or both in order")
+        return self
+
+    def __str__(self) -> str:
+        if self.above == -math.inf:
+            return f"below {self.below:g}"
+        if self.below == math.inf:
+            return f"above {self.above:g}"
+        return f"between {self.above:g} and {self.below:g}"
+
+    def judge(self, low: float, high: float) -> Outcome:
+        """What an interval says."""
+        if math.isnan(low) or math.isnan(high):
+            return "inconclusive at this size"
+        if self.above < low and high < self.below:
+            return "supported"
+        if high <= self.above or low >= self.below:
+            return "not supported"
+        return "inconclusive at this size"
+
+
+class Part(_Model):
+    """One statistic and what it must be."""
+
+    condition: str
+    variable: str
+    select: dict[str, str | float]
+    criterion: Criterion
+
+
+class Claim(_Model):
+    """One entry of the ledger."""
+
+    id: Annotated[str, Field(pattern="^[a-z-]+$")]
+    statement: str
+    source: str
+    experiment: str
+    statistic: str
+    holds_if: Literal["every", "condition"]
+    parts: Annotated[list[Part], Field(min_length=1)]
+
+
+def load_claims(entries: Any) -> tuple[Claim, ...]:
+    """The ledger's claims from parsed YAML.
+
+    Raises
+    ------
+    LedgerError
+        If an entry is malformed, naming its key, or an id comes twice.
+    """
+    if not isinstance(entries, list):
+        raise LedgerError("the ledger must be a list of claims")
+    claims = []
+    for entry in entries:
+        name = entry.get("id", "a claim without id") if isinstance(entry, dict) else repr(entry)
+        try:
+            claims.append(Claim.model_validate(entry))
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise LedgerError(f"claim {name}: {path}: {first['msg']}") from None
+    ids = [claim.id for claim in claims]
+    if len(set(ids)) != len(ids):
+        raise LedgerError(f"the ledger names a claim twice: {ids}")
+    return tuple(claims)
+
+
+def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
+    """The verdict on a claim from its experiment's dataset, ready for JSON.
+
+    The entry's ``value``, ``low``, ``high`` and ``criterion`` are those of its deciding part: the
+    first one that does not hold, or the first.
+
+    Raises
+    ------
+    LedgerError
+        If the dataset lacks a variable or the place that a part selects.
+    """
+    parts = [_judge_part(claim, part, dataset) for part in claim.parts]
+    outcomes = [part["verdict"] for part in parts]
+    combine = _every if claim.holds_if == "every" else _conditions
+    verdict = combine(outcomes)
+    deciding = next((part for part in parts if part["verdict"] != SUPPORTED), parts[0])
+    return {
+        "id": claim.id,
+        "verdict": verdict,
+        "statistic": claim.statistic,
+        **{key: deciding[key] for key in ("value", "low", "high", "criterion")},
+        "experiment": claim.experiment,
+        "statement": claim.statement,
+        "source": claim.source,
+        "holds_if": claim.holds_if,
+        "deciding": deciding["condition"],
+        "parts": parts,
+    }
+
+
+def _every(outcomes: list[str]) -> str:
+    if REFUTED in outcomes:
+        return REFUTED
+    return OPEN if OPEN in outcomes else SUPPORTED
+
+
+def _conditions(outcomes: list[str]) -> str:
+    if set(outcomes) == {SUPPORTED}:
+        return SUPPORTED
+    if SUPPORTED in outcomes:
+        return CONDITIONAL
+    return OPEN if OPEN in outcomes else REFUTED
+
+
+def _judge_part(claim: Claim, part: Part, dataset: xr.Dataset) -> dict[str, Any]:
+    def number(name: str) -> float:
+        if name not in dataset:
+            raise LedgerError(f"claim {claim.id}: {claim.experiment} has no variable {name!r}")
+        try:
+            found = dataset[name].sel(part.select)
+        except (KeyError, ValueError) as error:
+            raise LedgerError(f"claim {claim.id}: cannot select {part.select}: {error}") from None
+        if found.ndim:
+            raise LedgerError(f"claim {claim.id}: {part.select} leaves {found.dims} open")
+        return float(found)
+
+    value, low, high = (number(f"{part.variable}{end}") for end in ("", "_low", "_high"))
+    return {
+        "condition": part.condition,
+        "verdict": part.criterion.judge(low, high),
+        "variable": part.variable,
+        "select": dict(part.select),
+        "criterion": str(part.criterion),
+        "value": _plain(value),
+        "low": _plain(low),
+        "high": _plain(high),
+    }
+
+
+def _plain(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def judge_all(
+    claims: tuple[Claim, ...], open_experiment: Callable[[str], xr.Dataset]
+) -> list[dict[str, Any]]:
+    """Verdicts on all claims; ``open_experiment`` gives an experiment's dataset by name."""
+    opened: dict[str, Any] = {}
+    for claim in claims:
+        if claim.experiment not in opened:
+            opened[claim.experiment] = open_experiment(claim.experiment)
+    return [judge(claim, opened[claim.experiment]) for claim in claims]
+
+
+def evidence(verdict: Mapping[str, Any]) -> list[str]:
+    """One line of numbers for each part of a verdict."""
+    lines = []
+    for part in verdict["parts"]:
+        if part["value"] is None:
+            numbers = "not measured"
+        elif part["low"] is None:
+            numbers = f"{part['value']:.3g} (interval not determined)"
+        else:
+            numbers = f"{part['value']:.3g} [{part['low']:.3g}, {part['high']:.3g}]"
+        lines.append(f"{part['condition']}: {numbers}, {part['verdict']} ({part['criterion']})")
+    return lines

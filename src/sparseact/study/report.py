@@ -1,0 +1,134 @@
+"""The report: notebooks executed and turned into pages, the page of claims, and the index."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from nbconvert.exporters import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+
+from sparseact.study.ledger import evidence
+from sparseact.study.store import atomic, write_text
+from sparseact.study.variables import KINDS
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("sparseact.study"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class RenderError(RuntimeError):
+    """A notebook did not run to its end; the message says where to look."""
+
+
+def render(
+    notebook: str | Path,
+    executed: str | Path,
+    page: str | Path,
+    *,
+    title: str,
+    parameters: Mapping[str, Any],
+    failed: str | Path,
+) -> None:
+    """Execute a notebook in this environment's own kernel and make a page of it.
+
+    Run twice on the same data it writes the same bytes: clocks, durations and random cell ids are
+    taken out.
+
+    Parameters
+    ----------
+    notebook : path
+        The notebook, without outputs.
+    executed, page : path
+        Where the executed notebook and its HTML page go.
+    title : str
+        Title of the page.
+    parameters : mapping
+        Values for the notebook's parameters.
+    failed : path
+        Where a notebook that raised is left for inspection.
+
+    Raises
+    ------
+    RenderError
+        If a cell raised. Neither ``executed`` nor ``page`` is touched.
+    """
+    with atomic(executed) as partial:
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+            )
+        except PapermillExecutionError as error:
+            shutil.copyfile(partial, failed)
+            raise RenderError(
+                f"{notebook}: cell {error.exec_count} raised {error.ename}: {error.evalue}; "
+                f"the notebook as far as it ran is {failed}"
+            ) from None
+        document = nbformat.read(partial, as_version=4)
+        _forget_the_clock(document)
+        nbformat.write(document, partial)
+    body, _ = HTMLExporter(template_name="basic", exclude_input=True).from_notebook_node(document)
+    write_text(page, _TEMPLATES.get_template("notebook.html.j2").render(title=title, body=body))
+
+
+def _forget_the_clock(document: Any) -> None:
+    """Take out what differs between two runs on the same data."""
+    document.metadata.pop("papermill", None)
+    for number, cell in enumerate(document.cells):
+        cell.id = f"cell-{number}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+
+
+def claims_page(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """HTML page of the claims: each with its verdict and the numbers behind it."""
+    return _TEMPLATES.get_template("claims.html.j2").render(
+        title="The claims", verdicts=[{**one, "evidence": evidence(one)} for one in verdicts]
+    )
+
+
+def index_page(
+    verdicts: Sequence[Mapping[str, Any]],
+    *,
+    notebooks: Mapping[str, Sequence[str]],
+    formats: Sequence[str],
+    experiments: Sequence[str],
+    results: str,
+) -> str:
+    """HTML page that links notebooks, claims, figures and datasets.
+
+    Parameters
+    ----------
+    verdicts : sequence
+        From :func:`sparseact.study.ledger.judge_all`.
+    notebooks : mapping
+        Name of each notebook, and the figures it draws.
+    formats : sequence of str
+        Suffixes that each figure comes in.
+    experiments : sequence of str
+        Names of the datasets.
+    results : str
+        Folder of the datasets, as seen from the page.
+    """
+    return _TEMPLATES.get_template("index.html.j2").render(
+        title="Sparse action discovery: the study",
+        verdicts=verdicts,
+        notebooks=notebooks,
+        formats=formats,
+        experiments={name: KINDS[name].title for name in experiments},
+        results=results,
+    )

@@ -1,0 +1,177 @@
+"""`scaling_law`: which law the rounds needed follow, fitted on `phase_transition`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.stats import bootstrap
+
+from sparseact import laws
+from sparseact.curves import interval
+from sparseact.design import Floats
+from sparseact.laws import LAWS, PAPER, Points
+from sparseact.study.config import Cell
+from sparseact.study.variables import KINDS
+
+log = logging.getLogger(__name__)
+
+# Fewer thresholds than this cannot tell laws apart.
+LEAST_POINTS = 5
+PAPER_SELECTION = "correlation"
+
+
+def fit(phase_transition: xr.Dataset, cells: Sequence[Cell], *, seed: int) -> xr.Dataset:
+    """Fit and compare the laws for every design, quantity and quantile.
+
+    Thresholds are those of the paper's selection rule. Intervals are percentile bootstraps over
+    trials and, for laws and exponents, over grid points too, so that a law's misfit widens them.
+
+    Parameters
+    ----------
+    phase_transition : xarray.Dataset
+    cells : sequence of Cell
+        The grid, for the use rate of each scenario.
+    seed : int
+
+    Returns
+    -------
+    xarray.Dataset
+        As the registry says of kind ``scaling_law``; NaN where fewer than five thresholds stand.
+    """
+    source = phase_transition.sel(selection=PAPER_SELECTION)
+    ds = _empty(source)
+    for design in source["design"].values:
+        of_design = [
+            cell for cell in cells if cell.label == design and cell.selection == PAPER_SELECTION
+        ]
+        for quantity in source["quantity"].values:
+            for quantile in source["quantile"].values:
+                at = {"design": design, "quantity": quantity, "quantile": quantile}
+                points, value, replicates = _thresholds(source, of_design, at)
+                if len(points) >= LEAST_POINTS:
+                    label = f"{design}/{quantity}/{quantile}".encode()
+                    rng = np.random.default_rng([seed, *label])
+                    _fit_one(ds, at, points, value, replicates, rng)
+                log.info("%s, %s, %s: %d thresholds", design, quantity, quantile, len(points))
+    return ds
+
+
+def _thresholds(
+    source: xr.Dataset, cells: Sequence[Cell], at: dict[str, Any]
+) -> tuple[Points, Floats, Floats]:
+    """Grid points, what is needed there (n,), and its replicates (n, r), where it is known."""
+    needed = source[f"{at['quantity']}_needed"]
+    rows, values, replicates = [], [], []
+    for cell in cells:
+        scenario = cell.scenario
+        place = {
+            "design": at["design"],
+            "n_actions": scenario.n_actions,
+            "sparsity": scenario.sparsity,
+            "latent_dim": scenario.latent_dim,
+            "quantile": at["quantile"],
+        }
+        value = float(needed.sel(place))
+        drawn = source["needed_replicates"].sel({**place, "quantity": at["quantity"]}).values
+        if np.isfinite(value) and np.isfinite(drawn).all():
+            # Coverage is counted per action already: there the use rate plays no part.
+            rate = scenario.use_rate if at["quantity"] == "rounds" else 1.0
+            rows.append((scenario.n_actions, scenario.sparsity, scenario.latent_dim, rate))
+            values.append(value)
+            replicates.append(drawn)
+    columns = np.array(rows, dtype=float).reshape(-1, 4).T
+    return Points(*columns), np.array(values), np.array(replicates)
+
+
+def _fit_one(
+    ds: xr.Dataset,
+    at: dict[str, Any],
+    points: Points,
+    value: Floats,
+    replicates: Floats,
+    rng: np.random.Generator,
+) -> None:
+    n, r = replicates.shape
+    resampled = rng.integers(0, n, size=(r, n))
+
+    def over_points(statistic: Callable[[Points, Floats], Any]) -> tuple[Floats, Floats]:
+        drawn = [
+            statistic(points.take(which), replicates[which, i])
+            for i, which in enumerate(resampled)
+        ]
+        return interval(np.array(drawn, dtype=float).T)
+
+    errors = {}
+    grid = _grid_points(ds, points)
+    for name, law in LAWS.items():
+        there = {**at, "law": name}
+        fitted = laws.fit_law(law, points, value)
+        errors[name] = laws.leave_one_out(law, points, value)
+
+        def parameters(p: Points, v: Floats, law: laws.Law = law) -> tuple[float, float]:
+            again = laws.fit_law(law, p, v)
+            return again.scale, again.constant
+
+        low, high = over_points(parameters)
+        _set(ds, "law_scale", there, fitted.scale, low[0], high[0])
+        if law.has_constant:
+            _set(ds, "law_constant", there, fitted.constant, low[1], high[1])
+        ds["loo_error"].loc[there] = np.sqrt(np.mean(errors[name] ** 2))
+        ds["aicc"].loc[there] = laws.aicc(fitted, n)
+        if grid is not None:
+            shape = ds["law_prediction"].loc[there].shape
+            ds["law_prediction"].loc[there] = fitted.predict(grid).reshape(shape)
+
+    low, high = over_points(laws.exponents)
+    for i, axis in enumerate(laws.AXES):
+        estimate = laws.exponents(points, value)[i]
+        _set(ds, "exponent", {**at, "axis": axis}, estimate, low[i], high[i])
+
+    indices = np.array([laws.growth_index(points, drawn) for drawn in replicates.T])
+    _set(ds, "growth_index", at, laws.growth_index(points, value), *interval(indices))
+
+    best = min((name for name in LAWS if name != PAPER), key=lambda name: np.sum(errors[name] ** 2))
+    excess = bootstrap(
+        (errors[PAPER], errors[best]),
+        lambda paper, rival, axis: 0.5
+        * np.log(np.mean(paper**2, axis=axis) / np.mean(rival**2, axis=axis)),
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        method="percentile",
+        rng=rng,
+    )
+    estimate = 0.5 * np.log(np.mean(errors[PAPER] ** 2) / np.mean(errors[best] ** 2))
+    _set(ds, "paper_excess_error", at, estimate, *excess.confidence_interval)
+
+
+def _grid_points(ds: xr.Dataset, points: Points) -> Points | None:
+    """The full cross of M, k and d, where the use rate is a function of M alone."""
+    rate = dict(zip(points.n_actions, points.use_rate, strict=True))
+    axes = np.meshgrid(ds["n_actions"], ds["sparsity"], ds["latent_dim"], indexing="ij")
+    M, k, d = (axis.ravel().astype(float) for axis in axes)
+    return Points(M, k, d, np.array([rate.get(m, np.nan) for m in M]))
+
+
+def _set(ds: xr.Dataset, name: str, at: dict[str, Any], value: Any, low: Any, high: Any) -> None:
+    for end, number in (("", value), ("_low", low), ("_high", high)):
+        ds[f"{name}{end}"].loc[at] = number
+
+
+def _empty(source: xr.Dataset) -> xr.Dataset:
+    coords = {
+        name: source[name].values
+        for name in ("design", "quantity", "quantile", "n_actions", "sparsity", "latent_dim")
+    } | {"law": list(LAWS), "axis": list(laws.AXES)}
+    return xr.Dataset(
+        {
+            name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
+            for name, dims in KINDS["scaling_law"].variables.items()
+            if name not in coords
+        },
+        coords,
+    )

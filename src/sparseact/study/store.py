@@ -1,0 +1,201 @@
+"""Datasets on disk: netCDF-4 files that are whole, known and the same for the same content.
+
+A file is written under a temporary name, forced to disk and renamed, so that no half-written file
+can bear a result's name. Every variable carries a Fletcher-32 checksum, so that a damaged file is
+refused by the library that reads it. What a file holds is checked against the registry
+(:mod:`sparseact.study.variables`) both ways. No clock, host or path goes into a file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+
+from sparseact.study.variables import KINDS, VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class DatasetError(ValueError):
+    """A dataset cannot be written or must not be used; the message names the file."""
+
+
+def write(
+    path: str | Path,
+    kind: str,
+    data: Mapping[str, npt.ArrayLike],
+    attributes: Mapping[str, str | int | float] | None = None,
+) -> None:
+    """Write a dataset atomically.
+
+    Parameters
+    ----------
+    path : path
+        Where the file goes; its folder is made.
+    kind : str
+        A key of :data:`~sparseact.study.variables.KINDS`, which gives the dimensions.
+    data : mapping of arrays
+        Every variable of the kind; coordinates too.
+    attributes : mapping, optional
+        Further global attributes.
+
+    Raises
+    ------
+    DatasetError
+        If the data are not what the registry says, naming the variable. No file is left.
+    """
+    arrays = {name: np.asarray(values) for name, values in data.items()}
+    _check(kind, arrays, Path(path))
+    with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+        file.setncatts(
+            {
+                "Conventions": "CF-1.11, ACDD-1.3",
+                "title": KINDS[kind].title,
+                "summary": "Sparse action discovery: simulated logs and their analysis",
+                "license": "BSD-3-Clause",
+                "sparseact_kind": kind,
+                **(attributes or {}),
+            }
+        )
+        for name in KINDS[kind].variables:
+            if name in arrays:
+                _put(file, kind, name, arrays[name])
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its name when all has gone well."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.chmod(0o644)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | Path, kind: str) -> Arrays:
+    """Read a dataset whole, as plain arrays.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged, of another kind, or not what the registry says.
+    """
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            found = file.__dict__.get("sparseact_kind")
+            if found != kind:
+                raise DatasetError(
+                    f"{path} is not a dataset of kind {kind!r} (it says {found!r}); "
+                    "remove it and run again"
+                )
+            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+            dims = {name: variable.dimensions for name, variable in file.variables.items()}
+    except (OSError, RuntimeError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as netCDF ({error}); remove it and run again"
+        ) from None
+    for name, expected in KINDS[kind].variables.items():
+        if name in dims and dims[name] != expected:
+            raise DatasetError(
+                f"{path}: {name} has dimensions {dims[name]}, not {expected}; "
+                "remove it and run again"
+            )
+    _check(kind, arrays, Path(path))
+    return arrays
+
+
+def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
+    """Read a dataset whole and checked, with its labels and attributes.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`read`.
+    """
+    import xarray as xr
+
+    arrays = read(path, kind)
+    dims = KINDS[kind].variables
+    variables = {
+        name: (dims[name], values, _attributes(name)) for name, values in arrays.items()
+    }
+    coords = {name: value for name, value in variables.items() if dims[name] == (name,)}
+    rest = {name: value for name, value in variables.items() if name not in coords}
+    with netCDF4.Dataset(path) as file:
+        return xr.Dataset(rest, coords, attrs=dict(file.__dict__))
+
+
+def _attributes(name: str) -> dict[str, str]:
+    return {"units": VARIABLES[name].units, "long_name": VARIABLES[name].long_name}
+
+
+def _put(file: Any, kind: str, name: str, values: npt.NDArray[Any]) -> None:
+    dims = KINDS[kind].variables[name]
+    for dim, size in zip(dims, values.shape, strict=True):
+        if dim not in file.dimensions:
+            file.createDimension(dim, size)
+    text = VARIABLES[name].dtype == "str"
+    variable = file.createVariable(
+        name,
+        str if text else values.dtype,
+        dims,
+        fill_value=np.nan if values.dtype.kind == "f" else None,
+        fletcher32=bool(dims) and not text,
+        compression="zlib" if name.endswith("_replicates") else None,
+    )
+    variable.setncatts(_attributes(name))
+    variable[...] = values.astype(object) if text else values
+
+
+def _check(kind: str, arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Refuse data that are not what the registry says of this kind."""
+
+    def refuse(what: str) -> None:
+        raise DatasetError(f"{path}: {what}; remove it and run again")
+
+    spec = KINDS[kind]
+    missing = spec.variables.keys() - spec.optional - arrays.keys()
+    unknown = arrays.keys() - spec.variables.keys()
+    if missing or unknown:
+        refuse(f"a {kind} dataset lacks {sorted(missing)} and must not hold {sorted(unknown)}")
+    sizes: dict[str, int] = {}
+    for name, values in arrays.items():
+        variable, dims = VARIABLES[name], spec.variables[name]
+        if not variable.fits(values.dtype):
+            refuse(f"{name} has dtype {values.dtype}, not {variable.dtype}")
+        if values.ndim != len(dims):
+            refuse(f"{name} has {values.ndim} dimensions, not {dims}")
+        for dim, size in zip(dims, values.shape, strict=True):
+            if sizes.setdefault(dim, size) != size:
+                refuse(f"{name} has {size} along {dim!r}, another variable has {sizes[dim]}")
+        if variable.dtype != "str" and values.size:
+            outside = (values < variable.low) | (values > variable.high)
+            if outside.any():
+                refuse(f"{name} must lie within {variable.low:g} … {variable.high:g}")

@@ -1,0 +1,54 @@
+# What every stage shares: the checked configuration, where things go, and the code they run.
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SOURCE = str(Path(workflow.basedir) / "src")
+sys.path.insert(0, SOURCE)
+
+from sparseact.study.config import ConfigError, load_study
+from sparseact.study.digest import code_digest
+
+# Jobs inherit these: the package is this checkout's, whatever else is installed, and one job is
+# one thread, because BLAS adds up in another order with more.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    path for path in (SOURCE, os.environ.get("PYTHONPATH", "")) if path and path != SOURCE
+) or SOURCE
+for variable in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
+    os.environ[f"{variable}_NUM_THREADS"] = "1"
+
+try:
+    STUDY = load_study(config)
+except ConfigError as error:
+    raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+
+RESULTS = str(Path("results") / STUDY.label)
+REPORTS = str(Path("reports") / STUDY.label)
+LOGS = str(Path("logs") / STUDY.label)
+
+EXPERIMENTS = ("phase_transition", "scaling_law")
+CELLS = {cell.name: cell for cell in STUDY.cells()}
+SCENARIOS = {cell.scenario.name: cell.scenario for cell in CELLS.values()}
+
+
+def uses_of(scenario):
+    """Cells that use a scenario's simulated log."""
+    return [cell for cell in CELLS.values() if cell.scenario.name == scenario]
+
+
+def code_of(script):
+    """Digest of a script and of all of the package that it imports.
+
+    It is a parameter of each rule, because Snakemake does not look into imported modules.
+    Parameters travel as one dictionary: Snakemake compares them as an unnamed set.
+    """
+    return code_digest(Path(workflow.basedir) / "workflow" / "scripts" / script)
+
+
+wildcard_constraints:
+    scenario="[A-Za-z0-9._]+",
+    cell="[A-Za-z0-9._]+",

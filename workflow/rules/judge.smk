@@ -1,0 +1,22 @@
+# judge: hold the claims against the datasets.
+#   takes   config/claims.yaml and the datasets of all experiments
+#   leaves  reports/claims.json
+
+
+rule judge:
+    input:
+        claims="config/claims.yaml",
+        datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
+    output:
+        f"{REPORTS}/claims.json",
+    params:
+        job={"code": code_of("judge.py")},
+    log:
+        f"{LOGS}/judge.log",
+    benchmark:
+        f"{LOGS}/judge.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/judge.py"

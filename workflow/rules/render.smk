@@ -1,0 +1,104 @@
+# render: execute the notebooks, which draw the figures, and tie the report together.
+#   takes   notebooks/<notebook>.ipynb, the datasets it reads, reports/claims.json
+#   leaves  reports/<notebook>.ipynb and .html, reports/figures/*, reports/index.html
+
+# What each notebook reads and draws.
+NOTEBOOKS = {
+    "rounds_needed": {
+        "experiments": ("phase_transition", "scaling_law"),
+        "figures": (
+            "phase_transition",
+            "recovery_curves",
+            "rounds_needed",
+            "collapse",
+            "rounds_or_coverage",
+            "selection_rules",
+        ),
+    },
+}
+FORMATS = ("pdf", "svg", "png")
+FIGURES = [
+    f"{REPORTS}/figures/{figure}.{suffix}"
+    for notebook in NOTEBOOKS.values()
+    for figure in notebook["figures"]
+    for suffix in FORMATS
+]
+
+for notebook, of_notebook in NOTEBOOKS.items():
+
+    rule:
+        name:
+            f"render_{notebook}"
+        input:
+            notebook=f"notebooks/{notebook}.ipynb",
+            claims=rules.judge.output,
+            datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]),
+        output:
+            notebook=f"{REPORTS}/{notebook}.ipynb",
+            page=report(
+                f"{REPORTS}/{notebook}.html",
+                caption=f"../report/{notebook}.rst",
+                category="Reports",
+            ),
+            pictures=[
+                report(
+                    f"{REPORTS}/figures/{figure}.svg",
+                    caption=f"../report/{figure}.rst",
+                    category="Figures",
+                )
+                for figure in of_notebook["figures"]
+            ],
+            more=expand(
+                f"{REPORTS}/figures/{{figure}}.{{suffix}}",
+                figure=of_notebook["figures"],
+                suffix=[suffix for suffix in FORMATS if suffix != "svg"],
+            ),
+        params:
+            job={
+                "title": notebook.replace("_", " ").capitalize(),
+                "parameters": {"results": RESULTS, "reports": REPORTS},
+                "code": code_digest(
+                    Path(workflow.basedir) / "workflow/scripts/render.py",
+                    Path(SOURCE) / "sparseact/study/figures.py",
+                    Path(SOURCE) / "sparseact/study/ledger.py",
+                ),
+            },
+        log:
+            f"{LOGS}/render/{notebook}.log",
+        benchmark:
+            f"{LOGS}/render/{notebook}.tsv"
+        resources:
+            mem_mb=1500,
+            runtime=20,
+        script:
+            "../scripts/render.py"
+
+
+rule index:
+    input:
+        claims=rules.judge.output,
+        pages=expand(f"{REPORTS}/{{notebook}}.html", notebook=NOTEBOOKS),
+    output:
+        index=report(
+            f"{REPORTS}/index.html", caption="../report/index.rst", category="Reports"
+        ),
+        claims=report(
+            f"{REPORTS}/claims.html", caption="../report/claims.rst", category="Reports"
+        ),
+    params:
+        job={
+            "results": RESULTS,
+            "experiments": EXPERIMENTS,
+            "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
+            "formats": FORMATS,
+            "code": code_of("index.py"),
+        },
+    log:
+        f"{LOGS}/index.log",
+    benchmark:
+        f"{LOGS}/index.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    script:
+        "../scripts/index.py"

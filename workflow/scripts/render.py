@@ -1,0 +1,30 @@
+"""Execute a notebook and turn it into a page."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from _job import job
+
+# Everything Jupyter keeps is private to this job, so that renders neither share state with each
+# other nor see kernels, configuration or history of the user's home. Set before it is imported.
+private = tempfile.TemporaryDirectory(prefix="render-")
+for variable in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+    os.environ[variable] = str(Path(private.name) / variable.lower())
+os.environ["MPLCONFIGDIR"] = private.name
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+
+from sparseact.study import report  # noqa: E402
+
+with job(snakemake) as params, private:
+    report.render(
+        snakemake.input.notebook,
+        snakemake.output.notebook,
+        snakemake.output.page,
+        title=params["title"],
+        parameters=params["parameters"],
+        failed=Path(snakemake.log[0]).with_suffix(".ipynb"),
+    )

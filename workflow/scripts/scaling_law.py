@@ -1,0 +1,12 @@
+"""Fit the rival laws to the rounds needed."""
+
+from _job import job
+
+from sparseact.study import scaling_law, store
+from sparseact.study.config import Cell
+
+with job(snakemake) as params:
+    cells = [Cell.from_dict(cell) for cell in params["cells"]]
+    collected = store.open_dataset(snakemake.input[0], "phase_transition")
+    dataset = scaling_law.fit(collected, cells, seed=params["seed"])
+    store.write(snakemake.output[0], "scaling_law", dataset.variables)
