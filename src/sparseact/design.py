@@ -235,7 +235,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         weighted = rewards[:, None] * self.latents
         starts = np.concatenate([[0], lengths[:-1]])
         steps = [
-            (self.activations[a:b].T @ weighted[a:b]).T for a, b in zip(starts, lengths, strict=True)
+            (self.activations[a:b].T @ weighted[a:b]).T
+            for a, b in zip(starts, lengths, strict=True)
         ]
         return np.cumsum(steps, axis=0)
 

@@ -52,9 +52,7 @@ LAWS: dict[str, Law] = {
     "k d log M": Law(lambda p, c: p.sparsity * p.latent_dim * _log(p), False),
     "k (d + c log M)": Law(lambda p, c: p.sparsity * (p.latent_dim + c * _log(p)), True),
     "k log M": Law(lambda p, c: p.sparsity * _log(p), False),
-    "(d + c log M) / use rate": Law(
-        lambda p, c: (p.latent_dim + c * _log(p)) / p.use_rate, True
-    ),
+    "(d + c log M) / use rate": Law(lambda p, c: (p.latent_dim + c * _log(p)) / p.use_rate, True),
 }
 PAPER = "k d log M"
 
@@ -116,46 +114,62 @@ def aicc(fit: LawFit, n: int) -> float:
 AXES = ("sparsity", "latent_dim", "log_actions")
 
 
-def exponents(points: Points, rounds: Floats) -> Floats:
-    """(3,) exponents of k, d and log M in ``T* = a k^α d^β (log M)^γ``, NaN for an axis not varied."""
+def fit_exponents(points: Points, rounds: Floats) -> tuple[Floats, Floats]:
+    """Exponents of k, d and log M in ``T* = a k^α d^β (log M)^γ``, by least squares on log T*.
+
+    Returns
+    -------
+    exponents : array (3,)
+        NaN for an axis that is not varied, or where there are too few points.
+    predicted : array (n,)
+        The fitted rounds; as measured where nothing could be fitted.
+    """
     logs = np.log(np.stack([points.sparsity, points.latent_dim, _log(points)]))
     varied = np.ptp(logs, axis=1) > 0
     found = np.full(len(AXES), np.nan)
-    if len(points) > varied.sum() + 1:
-        predictors = np.vstack([np.ones(len(points)), logs[varied]]).T
-        solution, _, rank, _ = np.linalg.lstsq(predictors, np.log(rounds), rcond=None)
-        if rank == predictors.shape[1]:
-            found[varied] = solution[1:]
-    return found
+    predictors = np.vstack([np.ones(len(points)), logs[varied]]).T
+    solution, _, rank, _ = np.linalg.lstsq(predictors, np.log(rounds), rcond=None)
+    if rank < predictors.shape[1] or len(points) <= predictors.shape[1]:
+        return found, rounds
+    found[varied] = solution[1:]
+    return found, np.exp(predictors @ solution)
 
 
-def growth_index(points: Points, rounds: Floats) -> float:
-    """Box–Cox index λ of the growth of T* with M: 0 is logarithmic, 1 linear.
+def fit_growth(points: Points, rounds: Floats, start: Floats | None = None) -> Floats:
+    """Box–Cox growth of T* with M: index λ, 0 for logarithmic and 1 for linear, and log c.
 
     Fits ``T* = A_(k,d) · (1 + c · ((M/M₀)^λ − 1)/λ)`` by least squares on log T*, with a factor of
     its own for every (k, d) seen at three or more M, one c > 0 and one λ in [-2, 3] for all, M₀
-    the smallest M. NaN where no (k, d) was.
+    the smallest M.
+
+    Parameters
+    ----------
+    points, rounds : Points and array (n,)
+    start : array (2,), optional
+        A result to begin from, for the like data of a bootstrap.
+
+    Returns
+    -------
+    array (2,)
+        λ and log c; NaN where no (k, d) was seen at three M.
     """
     series = np.stack([points.sparsity, points.latent_dim], axis=1)
     _, group, size = np.unique(series, axis=0, return_inverse=True, return_counts=True)
-    group = group.ravel()
     kept = size[group] >= 3
     if not kept.any():
-        return np.nan
+        return np.full(2, np.nan)
     log_m = np.log(points.n_actions[kept] / points.n_actions[kept].min())
     log_rounds = np.log(rounds[kept])
     _, group = np.unique(group[kept], return_inverse=True)
     count = np.bincount(group)
 
     def residuals(theta: Floats) -> Floats:
-        log_c, index = theta
+        index, log_c = theta
         grown = log_m if abs(index) < 1e-8 else np.expm1(index * log_m) / index
         free = log_rounds - np.log1p(np.exp(log_c) * grown)
         return free - (np.bincount(group, free) / count)[group]
 
-    # One start on each side: the surface is curved along log_c + index.
-    fits = [
-        least_squares(residuals, (np.log(start_c), index), bounds=([-12, -2], [8, 3]))
-        for start_c, index in ((0.3, 0.1), (0.5, 1.0))
-    ]
-    return float(min(fits, key=lambda fit: fit.cost).x[1])
+    # A start on each side, because the surface is curved along log c + λ.
+    starts = [(0.1, np.log(0.3)), (1.0, np.log(0.5))] if start is None else [start]
+    fits = [least_squares(residuals, one, bounds=([-2, -12], [3, 8])) for one in starts]
+    return np.asarray(min(fits, key=lambda fit: fit.cost).x)

@@ -184,7 +184,8 @@ def block_omp_nested(
         or (np.diff(lengths) <= 0).any()
     ):
         raise ValueError(
-            f"n_rounds must be strictly ascending between 1 and {design.n_rounds}, got {n_rounds}"
+            f"n_rounds must be strictly ascending between 1 and {design.n_rounds}, "
+            f"got {lengths.tolist()}"
         )
     return _greedy(design, y, lengths, n_select, -1.0, selection)
 
@@ -321,7 +322,7 @@ class _Residuals:
     def _keep(self, fresh: Floats) -> None:
         d, room = fresh.shape[1], self._basis.shape[1] - self._size
         if room < d:
-            self._basis = np.pad(self._basis, [(0, 0), (0, self._size + d), (0, 0)])
+            self._basis = _padded(self._basis, 1, self._size + d)
         self._basis[:, self._size : self._size + d] = fresh
         self._size += d
 
@@ -340,7 +341,14 @@ class _Residuals:
         self._untouched[fresh] = False
         rewards = np.where(fresh[None, :] < self._lengths[:, None], self._rewards[fresh], 0.0)
         self._residuals = np.concatenate([self._residuals, rewards], axis=1)
-        self._basis = np.pad(self._basis, [(0, 0), (0, 0), (0, len(fresh))])
+        self._basis = _padded(self._basis, 2, len(fresh))
+
+
+def _padded(array: Floats, axis: int, more: int) -> Floats:
+    """An array with zeros after it along an axis."""
+    shape = list(array.shape)
+    shape[axis] = more
+    return np.concatenate([array, np.zeros(shape)], axis=axis)
 
 
 def _orthonormal(columns: Floats, energy: Floats) -> tuple[Floats, Ints]:

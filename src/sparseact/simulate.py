@@ -105,9 +105,7 @@ def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
     return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
 
 
-def _draw_activations(
-    scenario: Scenario, n_rounds: int, rng: np.random.Generator
-) -> Activations:
+def _draw_activations(scenario: Scenario, n_rounds: int, rng: np.random.Generator) -> Activations:
     M, B = scenario.n_actions, scenario.actions_per_round
     if scenario.design == "signed":
         width = -(-M // 8)
@@ -118,7 +116,7 @@ def _draw_activations(
 def draw_sets(
     n_actions: int, size: int, n_rounds: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Sets of distinct actions (T, B), uniform and ascending: Floyd's algorithm, all rounds at once.
+    """Sets of distinct actions (T, B), uniform and ascending: Floyd's algorithm, vectorised.
 
     The i-th draw is uniform on the first ``M - B + i + 1`` actions; one that is in the set already
     stands for the last of them, which cannot be.
@@ -137,5 +135,6 @@ def _activations_of(
     """(T, m) activations of the actions named."""
     if scenario.design == "signed":
         bits = activations[:, actions // 8] >> (7 - actions % 8).astype(np.uint8) & 1
-        return bits * 2.0 - 1.0
-    return np.stack([(activations == j).any(axis=1) for j in actions], axis=1).astype(np.float64)
+        return bits.astype(np.float64) * 2 - 1
+    used = (activations[:, :, None] == actions).any(axis=1)
+    return used.astype(np.float64)

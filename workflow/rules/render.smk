@@ -10,6 +10,7 @@ NOTEBOOKS = {
             "phase_transition",
             "recovery_curves",
             "rounds_needed",
+            "rival_laws",
             "collapse",
             "rounds_or_coverage",
             "selection_rules",
@@ -31,7 +32,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
             f"render_{notebook}"
         input:
             notebook=f"notebooks/{notebook}.ipynb",
-            claims=rules.judge.output,
+            claims=rules.judge.output[0],
             datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]),
         output:
             notebook=f"{REPORTS}/{notebook}.ipynb",
@@ -76,10 +77,10 @@ for notebook, of_notebook in NOTEBOOKS.items():
 
 rule index:
     input:
-        claims=rules.judge.output,
+        claims=rules.judge.output[0],
         pages=expand(f"{REPORTS}/{{notebook}}.html", notebook=NOTEBOOKS),
     output:
-        index=report(
+        page=report(
             f"{REPORTS}/index.html", caption="../report/index.rst", category="Reports"
         ),
         claims=report(

@@ -5,19 +5,18 @@ import os
 from pathlib import Path
 
 from _job import job
-
 from sparseact.study import report, store
 
 with job(snakemake) as params:
     verdicts = json.loads(Path(snakemake.input.claims).read_text())
     store.write_text(snakemake.output.claims, report.claims_page(verdicts))
     store.write_text(
-        snakemake.output.index,
+        snakemake.output.page,
         report.index_page(
             verdicts,
             notebooks=params["notebooks"],
             formats=params["formats"],
             experiments=params["experiments"],
-            results=os.path.relpath(params["results"], Path(snakemake.output.index).parent),
+            results=os.path.relpath(params["results"], Path(snakemake.output.page).parent),
         ),
     )

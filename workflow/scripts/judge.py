@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import yaml
-from _job import job
 
+from _job import job
 from sparseact.study import ledger, store
 
 with job(snakemake):

@@ -1,7 +1,6 @@
 """Collect the recovery of all cells into `phase_transition`."""
 
 from _job import job
-
 from sparseact.study import phase_transition, store
 from sparseact.study.config import Cell
 

@@ -1,7 +1,6 @@
 """Recover the relevant actions in every trial of a scenario."""
 
 from _job import job
-
 from sparseact.scenario import Scenario
 from sparseact.study import store
 from sparseact.study.recovery import recover_log

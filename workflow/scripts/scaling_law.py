@@ -1,7 +1,6 @@
 """Fit the rival laws to the rounds needed."""
 
 from _job import job
-
 from sparseact.study import scaling_law, store
 from sparseact.study.config import Cell
 

@@ -1,7 +1,6 @@
 """Draw all trials of a scenario."""
 
 from _job import job
-
 from sparseact.scenario import Scenario
 from sparseact.study import store
 from sparseact.study.recovery import simulate_log

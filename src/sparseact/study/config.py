@@ -110,9 +110,7 @@ class PhaseTransition(_Model):
 class ScalingLaw(_Model):
     """Which law do the rounds needed follow?"""
 
-    quantiles: Annotated[
-        list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)
-    ]
+    quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
     bootstrap: Annotated[int, Field(ge=20, le=10_000)]
 
 
@@ -232,7 +230,11 @@ def _rounds(grid: Grid, scenario: Scenario, key: str) -> tuple[int, ...]:
         raise ConfigError(
             f"{key} asks for T={n_rounds[0]} rounds of {scenario.name}, too few to fit "
             f"k·d = {least} weights; T must be at least {least}"
-            + ("" if grid.n_rounds else f", 'from' at least {least / scenario.reference_rounds:.3g}")
+            + (
+                ""
+                if grid.n_rounds
+                else f", 'from' at least {least / scenario.reference_rounds:.3g}"
+            )
         )
     return n_rounds
 

@@ -12,7 +12,6 @@ import xarray as xr
 
 from sparseact.curves import interpolated, interval, needed, wilson
 from sparseact.study.config import Cell
-from sparseact.study.store import Arrays
 from sparseact.study.variables import KINDS
 
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def collect(
 
 def _outcomes(
     recovery: Mapping[str, npt.NDArray[Any]], quantity: str
-) -> tuple[npt.NDArray[Any], Arrays | Any, Any]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Values x of the quantity, and at each the successes and tries of every trial."""
     exact = recovery["exact_recovery"].astype(np.int64)
     if quantity == "rounds":

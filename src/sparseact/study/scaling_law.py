@@ -27,8 +27,9 @@ PAPER_SELECTION = "correlation"
 def fit(phase_transition: xr.Dataset, cells: Sequence[Cell], *, seed: int) -> xr.Dataset:
     """Fit and compare the laws for every design, quantity and quantile.
 
-    Thresholds are those of the paper's selection rule. Intervals are percentile bootstraps over
-    trials and, for laws and exponents, over grid points too, so that a law's misfit widens them.
+    Thresholds are those of the paper's selection rule. Intervals of laws and exponents are
+    bootstraps of the residuals, which hold a law's misfit as well as Monte-Carlo error; those of
+    the growth index are bootstraps over trials.
 
     Parameters
     ----------
@@ -98,11 +99,11 @@ def _fit_one(
     n, r = replicates.shape
     resampled = rng.integers(0, n, size=(r, n))
 
-    def over_points(statistic: Callable[[Points, Floats], Any]) -> tuple[Floats, Floats]:
-        drawn = [
-            statistic(points.take(which), replicates[which, i])
-            for i, which in enumerate(resampled)
-        ]
+    def refitted(
+        statistic: Callable[[Points, Floats], Any], predicted: Floats, free: int
+    ) -> tuple[Floats, Floats]:
+        residuals = np.log(value / predicted) * np.sqrt(n / (n - free))
+        drawn = [statistic(points, predicted * np.exp(residuals[which])) for which in resampled]
         return interval(np.array(drawn, dtype=float).T)
 
     errors = {}
@@ -116,7 +117,7 @@ def _fit_one(
             again = laws.fit_law(law, p, v)
             return again.scale, again.constant
 
-        low, high = over_points(parameters)
+        low, high = refitted(parameters, fitted.predict(points), 1 + law.has_constant)
         _set(ds, "law_scale", there, fitted.scale, low[0], high[0])
         if law.has_constant:
             _set(ds, "law_constant", there, fitted.constant, low[1], high[1])
@@ -126,19 +127,22 @@ def _fit_one(
             shape = ds["law_prediction"].loc[there].shape
             ds["law_prediction"].loc[there] = fitted.predict(grid).reshape(shape)
 
-    low, high = over_points(laws.exponents)
-    for i, axis in enumerate(laws.AXES):
-        estimate = laws.exponents(points, value)[i]
-        _set(ds, "exponent", {**at, "axis": axis}, estimate, low[i], high[i])
+    estimates, predicted = laws.fit_exponents(points, value)
+    low, high = refitted(lambda p, v: laws.fit_exponents(p, v)[0], predicted, 1 + len(estimates))
+    for axis, *numbers in zip(laws.AXES, estimates, low, high, strict=True):
+        _set(ds, "exponent", {**at, "axis": axis}, *numbers)
 
-    indices = np.array([laws.growth_index(points, drawn) for drawn in replicates.T])
-    _set(ds, "growth_index", at, laws.growth_index(points, value), *interval(indices))
+    growth = laws.fit_growth(points, value)
+    if np.isfinite(growth).all():
+        drawn = [laws.fit_growth(points, again, start=growth)[0] for again in replicates.T]
+        _set(ds, "growth_index", at, growth[0], *interval(np.array(drawn)))
 
     best = min((name for name in LAWS if name != PAPER), key=lambda name: np.sum(errors[name] ** 2))
     excess = bootstrap(
         (errors[PAPER], errors[best]),
-        lambda paper, rival, axis: 0.5
-        * np.log(np.mean(paper**2, axis=axis) / np.mean(rival**2, axis=axis)),
+        lambda paper, rival, axis: (
+            0.5 * np.log(np.mean(paper**2, axis=axis) / np.mean(rival**2, axis=axis))
+        ),
         paired=True,
         vectorized=True,
         n_resamples=2000,

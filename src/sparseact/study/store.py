@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+# What is large and does not look like noise throughout.
+_COMPRESSED = frozenset({"action", "latent", "reward", "needed_replicates"})
+
+
 class DatasetError(ValueError):
     """A dataset cannot be written or must not be used; the message names the file."""
 
@@ -84,7 +88,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its name when all has gone well."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent
+    )
     os.close(handle)
     partial = Path(name)
     try:
@@ -143,9 +149,7 @@ def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
 
     arrays = read(path, kind)
     dims = KINDS[kind].variables
-    variables = {
-        name: (dims[name], values, _attributes(name)) for name, values in arrays.items()
-    }
+    variables = {name: (dims[name], values, _attributes(name)) for name, values in arrays.items()}
     coords = {name: value for name, value in variables.items() if dims[name] == (name,)}
     rest = {name: value for name, value in variables.items() if name not in coords}
     with netCDF4.Dataset(path) as file:
@@ -168,7 +172,9 @@ def _put(file: Any, kind: str, name: str, values: npt.NDArray[Any]) -> None:
         dims,
         fill_value=np.nan if values.dtype.kind == "f" else None,
         fletcher32=bool(dims) and not text,
-        compression="zlib" if name.endswith("_replicates") else None,
+        compression="zlib" if name in _COMPRESSED else None,
+        complevel=1,
+        shuffle=True,
     )
     variable.setncatts(_attributes(name))
     variable[...] = values.astype(object) if text else values

@@ -1,0 +1,148 @@
+"""The design against its definition, a matrix built column by column."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.linalg import aslinearoperator, lsqr
+
+from sparseact import KhatriRaoDesign
+
+
+def definition(latents, activations):
+    blocks = [np.diag(activations[:, j]) @ latents for j in range(activations.shape[1])]
+    return np.hstack(blocks)
+
+
+@st.composite
+def problems(draw):
+    T, M, d = draw(st.integers(1, 12)), draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    activations = rng.standard_normal((T, M)) * (rng.random((T, M)) < 0.6)
+    return rng.standard_normal((T, d)), activations, rng
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, sp.coo_array])
+@given(problem=problems())
+@settings(max_examples=40, deadline=None)
+def test_every_product_agrees_with_the_dense_matrix(form, problem):
+    latents, activations, rng = problem
+    design = KhatriRaoDesign(latents, form(activations))
+    psi = definition(latents, activations)
+    T, M, d = design.n_rounds, design.n_blocks, design.block_size
+    u, w = rng.standard_normal(T), rng.standard_normal(M * d)
+    assert design.shape == psi.shape
+    np.testing.assert_allclose(design.to_dense(), psi, atol=1e-12)
+    np.testing.assert_allclose(design @ w, psi @ w, atol=1e-12)
+    np.testing.assert_allclose(design.T @ u, psi.T @ u, atol=1e-12)
+    np.testing.assert_allclose(design.correlate(u).ravel(), psi.T @ u, atol=1e-12)
+    np.testing.assert_allclose(design.coverage, (activations**2).sum(0), atol=1e-12)
+    chosen = rng.permutation(M)[: max(1, M // 2)]
+    expected = np.hstack([psi[:, j * d : (j + 1) * d] for j in chosen])
+    np.testing.assert_allclose(design.blocks(chosen), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@given(problem=problems())
+@settings(max_examples=40, deadline=None)
+def test_products_over_prefixes_agree_with_the_truncated_matrix(form, problem):
+    latents, activations, rng = problem
+    design = KhatriRaoDesign(latents, form(activations))
+    psi = definition(latents, activations)
+    T, M, d = design.n_rounds, design.n_blocks, design.block_size
+    lengths = np.unique(rng.integers(1, T + 1, size=6))
+    within = np.arange(T)[None, :] < lengths[:, None]
+    residuals = rng.standard_normal((len(lengths), T)) * within
+    rewards = rng.standard_normal(T)
+    start = design.correlate_start(rewards, lengths)
+    found = design.correlate_prefixes(residuals, lengths, None)
+    grams = design.gram_prefixes(lengths)
+    for i, n in enumerate(lengths):
+        np.testing.assert_allclose(start[i].T.ravel(), psi[:n].T @ rewards[:n], atol=1e-12)
+        np.testing.assert_allclose(found[i].T.ravel(), psi.T @ residuals[i], atol=1e-12)
+        for j in range(M):
+            block = psi[:n, j * d : (j + 1) * d]
+            np.testing.assert_allclose(grams[i, j], block.T @ block, atol=1e-12)
+
+
+def test_rows_in_any_order():
+    rng = np.random.default_rng(0)
+    activations = sp.random_array((20, 5), density=0.4, rng=rng)
+    design = KhatriRaoDesign(rng.standard_normal((20, 2)), activations)
+    rows, blocks = rng.permutation(20), np.array([3, 1])
+    expected = design.columns(blocks, None)[:, :, rows]
+    np.testing.assert_array_equal(design.columns(blocks, rows), expected)
+    touched = np.flatnonzero((activations.toarray()[:, blocks] != 0).any(axis=1))
+    np.testing.assert_array_equal(design.touched(blocks), touched)
+
+
+def test_action_ids_are_the_indicator_design():
+    rng = np.random.default_rng(1)
+    latents = rng.standard_normal((30, 3))
+    for n_actions, per_round in ((7, 1), (50, 3), (200, 1)):  # dense and sparse inside
+        ids = np.stack([rng.choice(n_actions, per_round, replace=False) for _ in range(30)])
+        indicator = np.zeros((30, n_actions))
+        np.put_along_axis(indicator, ids, 1, axis=1)
+        design = KhatriRaoDesign.from_actions(latents, ids, n_actions)
+        np.testing.assert_array_equal(design.to_dense(), definition(latents, indicator))
+    flat = KhatriRaoDesign.from_actions(latents, ids[:, 0], n_actions)
+    np.testing.assert_array_equal(flat.coverage, np.bincount(ids[:, 0], minlength=n_actions))
+
+
+def test_it_is_a_linear_operator_for_scipy():
+    rng = np.random.default_rng(2)
+    design = KhatriRaoDesign(rng.standard_normal((40, 2)), rng.standard_normal((40, 4)))
+    y = rng.standard_normal(40)
+    expected = np.linalg.lstsq(design.to_dense(), y, rcond=None)[0]
+    found = lsqr(aslinearoperator(design), y, atol=1e-14, btol=1e-14)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+LATENTS, ACTIVATIONS = np.ones((3, 2)), np.ones((3, 4))
+
+
+@pytest.mark.parametrize(
+    ("latents", "activations", "message"),
+    [
+        (np.full((3, 2), np.nan), ACTIVATIONS, "latents must be finite"),
+        (LATENTS, np.full((3, 4), np.inf), "activations must be finite"),
+        (LATENTS, sp.csr_array(np.full((3, 4), np.nan)), "activations must be finite"),
+        (np.ones(3), ACTIVATIONS, "latents must be two-dimensional"),
+        (LATENTS, np.ones((2, 4)), "one row a round"),
+        (np.ones((0, 2)), np.ones((0, 4)), "at least one round"),
+        (LATENTS, np.ones((3, 0)), "at least one round"),
+        ([["a"]], [[1]], "latents must be a matrix of real numbers"),
+    ],
+)
+def test_bad_arrays_are_named(latents, activations, message):
+    with pytest.raises(ValueError, match=message):
+        KhatriRaoDesign(latents, activations)
+
+
+@pytest.mark.parametrize(
+    ("actions", "error", "message"),
+    [
+        ([0, 1, 4], ValueError, "between 0 and n_actions - 1 = 3, got 4"),
+        ([0, -1, 2], ValueError, "got -1"),
+        ([[0, 1], [2, 2], [0, 1]], ValueError, "round 1 names an action twice"),
+        ([0.0, 1.0, 2.0], TypeError, "integer ids"),
+        (np.zeros((3, 0), int), ValueError, "shape"),
+        ([0, 1], ValueError, "one row a round"),
+    ],
+)
+def test_bad_ids_are_named(actions, error, message):
+    with pytest.raises(error, match=message):
+        KhatriRaoDesign.from_actions(LATENTS, actions, 4)
+
+
+def test_bad_arguments_of_products_are_named():
+    design = KhatriRaoDesign(LATENTS, ACTIVATIONS)
+    with pytest.raises(ValueError, match="u must have shape"):
+        design.correlate(np.ones(4))
+    with pytest.raises(ValueError, match="u must be finite"):
+        design.correlate([1, np.nan, 1])
+    with pytest.raises(IndexError, match="between 0 and 3"):
+        design.blocks([4])
+    with pytest.raises(IndexError, match="between 0 and 3"):
+        design.blocks([-1])
