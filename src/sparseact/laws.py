@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import least_squares, minimize_scalar
 
 from sparseact.design import Floats, Ints
@@ -135,6 +136,33 @@ def fit_exponents(points: Points, rounds: Floats) -> tuple[Floats, Floats]:
     return found, np.exp(predictors @ solution)
 
 
+def _series(points: Points) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """Points of a (k, d) seen at three or more M (n,), and the number of the series of each."""
+    pairs = np.stack([points.sparsity, points.latent_dim], axis=1)
+    _, group, size = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    kept = size[group] >= 3
+    return kept, np.unique(group[kept], return_inverse=True)[1]
+
+
+def _centred(values: Floats, group: Ints) -> Floats:
+    """Values less the mean of their group."""
+    return values - (np.bincount(group, values) / np.bincount(group))[group]
+
+
+def fit_elasticity(points: Points, rounds: Floats) -> float:
+    """Slope of log T* against log M, with a factor of its own for every (k, d).
+
+    0 where M does not matter, 1 where T* is proportional to M. NaN where no (k, d) was seen at
+    three M.
+    """
+    kept, group = _series(points)
+    if not kept.any():
+        return np.nan
+    log_m = _centred(_log(points)[kept], group)
+    log_rounds = _centred(np.log(rounds[kept]), group)
+    return float(log_m @ log_rounds / (log_m @ log_m))
+
+
 def fit_growth(points: Points, rounds: Floats, start: Floats | None = None) -> Floats:
     """Box–Cox growth of T* with M: index λ, 0 for logarithmic and 1 for linear, and log c.
 
@@ -153,21 +181,16 @@ def fit_growth(points: Points, rounds: Floats, start: Floats | None = None) -> F
     array (2,)
         λ and log c; NaN where no (k, d) was seen at three M.
     """
-    series = np.stack([points.sparsity, points.latent_dim], axis=1)
-    _, group, size = np.unique(series, axis=0, return_inverse=True, return_counts=True)
-    kept = size[group] >= 3
+    kept, group = _series(points)
     if not kept.any():
         return np.full(2, np.nan)
     log_m = np.log(points.n_actions[kept] / points.n_actions[kept].min())
     log_rounds = np.log(rounds[kept])
-    _, group = np.unique(group[kept], return_inverse=True)
-    count = np.bincount(group)
 
     def residuals(theta: Floats) -> Floats:
         index, log_c = theta
         grown = log_m if abs(index) < 1e-8 else np.expm1(index * log_m) / index
-        free = log_rounds - np.log1p(np.exp(log_c) * grown)
-        return free - (np.bincount(group, free) / count)[group]
+        return _centred(log_rounds - np.log1p(np.exp(log_c) * grown), group)
 
     # A start on each side, because the surface is curved along log c + λ.
     starts = [(0.1, np.log(0.3)), (1.0, np.log(0.5))] if start is None else [start]

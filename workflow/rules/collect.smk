@@ -14,7 +14,7 @@ rule phase_transition:
             "quantiles": STUDY.experiments.scaling_law.quantiles,
             "replicates": STUDY.experiments.scaling_law.bootstrap,
             "seed": STUDY.seed,
-            "code": code_of("phase_transition.py"),
+            "code": code_of("phase_transition.py", kinds=["recovery", "phase_transition"]),
         },
     log:
         f"{LOGS}/phase_transition.log",
@@ -36,7 +36,7 @@ rule scaling_law:
         job={
             "cells": [asdict(cell) for cell in CELLS.values()],
             "seed": STUDY.seed,
-            "code": code_of("scaling_law.py"),
+            "code": code_of("scaling_law.py", kinds=["phase_transition", "scaling_law"]),
         },
     log:
         f"{LOGS}/scaling_law.log",

@@ -12,6 +12,7 @@ sys.path.insert(0, SOURCE)
 
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
+from sparseact.study.variables import kind_digest
 
 # Jobs inherit these: the package is this checkout's, whatever else is installed, and one job is
 # one thread, because BLAS adds up in another order with more.
@@ -40,13 +41,16 @@ def uses_of(scenario):
     return [cell for cell in CELLS.values() if cell.scenario.name == scenario]
 
 
-def code_of(script):
-    """Digest of a script and of all of the package that it imports.
+def code_of(script, kinds=(), also=()):
+    """Digest of a script, of all of the package that it imports, and of the datasets it handles.
 
-    It is a parameter of each rule, because Snakemake does not look into imported modules.
-    Parameters travel as one dictionary: Snakemake compares them as an unnamed set.
+    ``also`` names further modules, for what a script runs without importing it. The digest is a
+    parameter of each rule, because Snakemake does not look into imported modules. Parameters
+    travel as one dictionary: Snakemake compares them as an unnamed set.
     """
-    return code_digest(Path(workflow.basedir) / "workflow" / "scripts" / script)
+    base = Path(workflow.basedir)
+    sources = [base / "workflow/scripts" / script, *(base / "src/sparseact" / one for one in also)]
+    return f"{code_digest(*sources)}-{kind_digest(*kinds)}"
 
 
 wildcard_constraints:

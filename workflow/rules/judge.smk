@@ -10,7 +10,7 @@ rule judge:
     output:
         f"{REPORTS}/claims.json",
     params:
-        job={"code": code_of("judge.py")},
+        job={"code": code_of("judge.py", kinds=EXPERIMENTS)},
     log:
         f"{LOGS}/judge.log",
     benchmark:

@@ -14,7 +14,7 @@ rule recover:
             "selection": CELLS[w.cell].selection,
             "n_rounds": list(CELLS[w.cell].n_rounds),
             "trials": CELLS[w.cell].trials,
-            "code": code_of("recover.py"),
+            "code": code_of("recover.py", kinds=["log", "recovery"]),
         },
     log:
         f"{LOGS}/recover/{{cell}}.log",

@@ -58,10 +58,10 @@ for notebook, of_notebook in NOTEBOOKS.items():
             job={
                 "title": notebook.replace("_", " ").capitalize(),
                 "parameters": {"results": RESULTS, "reports": REPORTS},
-                "code": code_digest(
-                    Path(workflow.basedir) / "workflow/scripts/render.py",
-                    Path(SOURCE) / "sparseact/study/figures.py",
-                    Path(SOURCE) / "sparseact/study/ledger.py",
+                "code": code_of(
+                    "render.py",
+                    kinds=of_notebook["experiments"],
+                    also=["study/figures.py", "study/ledger.py"],
                 ),
             },
         log:
@@ -92,7 +92,7 @@ rule index:
             "experiments": EXPERIMENTS,
             "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
             "formats": FORMATS,
-            "code": code_of("index.py"),
+            "code": code_of("index.py", kinds=EXPERIMENTS),
         },
     log:
         f"{LOGS}/index.log",

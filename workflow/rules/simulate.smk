@@ -12,7 +12,7 @@ rule simulate:
             "n_rounds": max(cell.n_rounds[-1] for cell in uses_of(w.scenario)),
             "trials": max(cell.trials for cell in uses_of(w.scenario)),
             "seed": STUDY.seed,
-            "code": code_of("simulate.py"),
+            "code": code_of("simulate.py", kinds=["log"]),
         },
     log:
         f"{LOGS}/simulate/{{scenario}}.log",

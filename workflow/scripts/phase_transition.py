@@ -2,7 +2,7 @@
 
 from _job import job
 from sparseact.study import phase_transition, store
-from sparseact.study.config import Cell
+from sparseact.study.cell import Cell
 
 with job(snakemake) as params:
     cells = [Cell.from_dict(cell) for cell in params["cells"]]

@@ -5,14 +5,15 @@ Nothing here computes; it is read while the workflow is being planned and must s
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparseact.scenario import Design, Scenario, Weights
+from sparseact.study.cell import Cell
 
 # Also `sparseact.omp.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
@@ -176,27 +177,6 @@ class Study(_Model):
                         raise ConfigError(f"{key}: {error}") from None
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One scenario of an experiment, and what is done with it."""
-
-    label: str
-    scenario: Scenario
-    selection: str
-    n_rounds: tuple[int, ...]
-    trials: int
-
-    @property
-    def name(self) -> str:
-        """A file name that tells scenario and selection rule."""
-        return f"{self.scenario.name}_{self.selection}"
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """What :func:`dataclasses.asdict` took apart."""
-        return cls(**{**fields, "scenario": Scenario(**fields["scenario"])})
-
-
 def load_study(config: Mapping[str, Any]) -> Study:
     """Check a configuration as read from YAML.
 
@@ -251,3 +231,12 @@ def _explain(error: Any) -> str:
     given = error["input"]
     shown = "" if isinstance(given, dict | list) and given else f" (got {given!r})"
     return f"{path}: {message}{shown}"
+
+
+def schema() -> str:
+    """JSON schema of the configuration, for editors and for ``workflow/schemas``."""
+    return json.dumps(Study.model_json_schema(by_alias=True), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema(), end="")

@@ -3,6 +3,9 @@
 The workflow manager sees a script but not the modules it imports. This follows the imports from
 the source alone (nothing is executed) within the package, and hashes the syntax trees without
 docstrings, so that neither comments nor documentation nor unrelated modules move the digest.
+
+The registry of variables is left out: it is one module for all stages, and each stage adds the
+digest of its own kinds (:func:`sparseact.study.variables.kind_digest`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = "sparseact"
+_REGISTRY = "sparseact/study/variables.py"
 
 
 def code_digest(*sources: str | Path) -> str:
@@ -31,7 +35,7 @@ def code_digest(*sources: str | Path) -> str:
     seen: dict[Path, str] = {}
     while pending:
         path = pending.pop()
-        if path not in seen:
+        if path not in seen and path != _ROOT / _REGISTRY:
             seen[path], imports = _parse(path)
             pending.extend(imports)
     total = hashlib.sha256()

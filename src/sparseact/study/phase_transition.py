@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from sparseact.curves import interpolated, interval, needed, wilson
-from sparseact.study.config import Cell
+from sparseact.study.cell import Cell
 from sparseact.study.variables import KINDS
 
 log = logging.getLogger(__name__)

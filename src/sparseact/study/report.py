@@ -12,6 +12,7 @@ import papermill
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from nbconvert.exporters import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from sparseact.study.ledger import evidence
 from sparseact.study.store import atomic, write_text
@@ -24,6 +25,10 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+# Kernels talk over files of the job's own runtime folder, not over ports of the machine.
+_LOCAL_KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 
 
 class RenderError(RuntimeError):
@@ -71,6 +76,7 @@ def render(
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
+                config=_LOCAL_KERNEL,
             )
         except PapermillExecutionError as error:
             shutil.copyfile(partial, failed)

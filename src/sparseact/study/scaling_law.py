@@ -14,7 +14,7 @@ from sparseact import laws
 from sparseact.curves import interval
 from sparseact.design import Floats
 from sparseact.laws import LAWS, PAPER, Points
-from sparseact.study.config import Cell
+from sparseact.study.cell import Cell
 from sparseact.study.variables import KINDS
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def fit(phase_transition: xr.Dataset, cells: Sequence[Cell], *, seed: int) -> xr
 
     Thresholds are those of the paper's selection rule. Intervals of laws and exponents are
     bootstraps of the residuals, which hold a law's misfit as well as Monte-Carlo error; those of
-    the growth index are bootstraps over trials.
+    the growth with M are bootstraps over trials.
 
     Parameters
     ----------
@@ -132,6 +132,9 @@ def _fit_one(
     for axis, *numbers in zip(laws.AXES, estimates, low, high, strict=True):
         _set(ds, "exponent", {**at, "axis": axis}, *numbers)
 
+    slope = laws.fit_elasticity(points, value)
+    slopes = np.array([laws.fit_elasticity(points, again) for again in replicates.T])
+    _set(ds, "elasticity", at, slope, *interval(slopes))
     growth = laws.fit_growth(points, value)
     if np.isfinite(growth).all():
         drawn = [laws.fit_growth(points, again, start=growth)[0] for again in replicates.T]

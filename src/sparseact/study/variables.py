@@ -1,15 +1,18 @@
 """The registry of dataset variables: what each is called, holds and means, and where it stands.
 
-Every dataset the study writes or reads is checked against it (:mod:`sparseact.study.store`).
+Every dataset the study writes or reads is checked against it (:mod:`sparseact.study.store`). It is
+read while the workflow is being planned too, and must stay light.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Variable:
 
     def fits(self, dtype: npt.DTypeLike) -> bool:
         """Whether an array of this dtype may hold the variable."""
+        import numpy as np
+
         kind = np.dtype(dtype)
         if self.dtype == "str":
             return kind.kind in "OUT"
@@ -119,6 +124,9 @@ VARIABLES: dict[str, Variable] = {
     "law_prediction": _positive("round", "what the fitted law predicts"),
     **_estimate("exponent", Variable("float64", "1", "fitted exponent")),
     **_estimate(
+        "elasticity", Variable("float64", "1", "slope of the logarithm of what is needed in log M")
+    ),
+    **_estimate(
         "growth_index",
         Variable("float64", "1", "Box-Cox index of growth with M: 0 is log M, 1 is M"),
     ),
@@ -187,8 +195,25 @@ KINDS: dict[str, Kind] = {
             **_with_interval("law_constant", (*_FITS, "law")),
             "law_prediction": (*_FITS, "law", "n_actions", "sparsity", "latent_dim"),
             **_with_interval("exponent", (*_FITS, "axis")),
+            **_with_interval("elasticity", _FITS),
             **_with_interval("growth_index", _FITS),
             **_with_interval("paper_excess_error", _FITS),
         },
     ),
 }
+
+
+def kind_digest(*kinds: str) -> str:
+    """Hexadecimal digest of what the registry says of some kinds of dataset, and of nothing else.
+
+    Raises
+    ------
+    KeyError
+        If there is no such kind.
+    """
+    told = [
+        (name, KINDS[name].title, dims, sorted(KINDS[name].optional), VARIABLES[variable], variable)
+        for name in kinds
+        for variable, dims in KINDS[name].variables.items()
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -1,0 +1,63 @@
+# make study   the environment, then the full study
+# make test    the environment, then the tests
+# make help    all of it
+
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Progress bars and what makes jobs rerun; the file says why.
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/default
+
+.DEFAULT_GOAL := help
+.PHONY: help env study quick test check lock schema rulegraph snakemake-report clean
+
+help:  ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+env: $(READY)  ## Create the environment in .venv, from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  f"{sys.executable} is Python {sys.version.split()[0]}; the study needs 3.11 or newer. Name one with: make env PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+study: $(READY)  ## Run the full study on all cores (CORES=N for N)
+	$(SNAKEMAKE)
+	@echo "The report is reports/index.html"
+
+quick: $(READY)  ## Run a cut of the study that takes about a minute
+	$(SNAKEMAKE) --configfile config/quick.yaml
+	@echo "The report is reports/quick/index.html"
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## Lint, formats and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+lock: $(READY)  ## Refresh requirements.lock to the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --upgrade --quiet --output-file requirements.lock \
+	  --custom-compile-command "make lock"
+
+schema: $(READY)  ## Rewrite the schema of the configuration from its typed model
+	$(BIN)/python -m sparseact.study.config > workflow/schemas/config.schema.json
+
+rulegraph: $(READY)  ## Redraw docs/rulegraph.svg (needs graphviz's dot)
+	$(BIN)/snakemake --rulegraph --configfile config/quick.yaml --quiet all > $(VENV)/rulegraph.dot
+	dot -Tsvg $(VENV)/rulegraph.dot > docs/rulegraph.svg
+
+snakemake-report: $(READY)  ## Write reports/snakemake.html, self-contained, from a finished full study
+	$(BIN)/snakemake --report reports/snakemake.html
+
+clean:  ## Remove everything that the study made (not the environment)
+	rm -rf results reports logs
