@@ -16,11 +16,10 @@ from sparseact.study.variables import kind_digest
 
 # Jobs inherit these: the package is this checkout's, whatever else is installed, and one job is
 # one thread, because BLAS adds up in another order with more.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    path for path in (SOURCE, os.environ.get("PYTHONPATH", "")) if path and path != SOURCE
-) or SOURCE
-for variable in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
-    os.environ[f"{variable}_NUM_THREADS"] = "1"
+THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM")
+os.environ.update(
+    {f"{library}_NUM_THREADS": "1" for library in THREADS}, PYTHONPATH=SOURCE
+)
 
 try:
     STUDY = load_study(config)
@@ -49,7 +48,10 @@ def code_of(script, kinds=(), also=()):
     travel as one dictionary: Snakemake compares them as an unnamed set.
     """
     base = Path(workflow.basedir)
-    sources = [base / "workflow/scripts" / script, *(base / "src/sparseact" / one for one in also)]
+    sources = [
+        base / "workflow/scripts" / script,
+        *(base / "src/sparseact" / one for one in also),
+    ]
     return f"{code_digest(*sources)}-{kind_digest(*kinds)}"
 
 

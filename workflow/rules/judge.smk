@@ -9,14 +9,16 @@ rule judge:
         datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
     output:
         f"{REPORTS}/claims.json",
-    params:
-        job={"code": code_of("judge.py", kinds=EXPERIMENTS)},
     log:
         f"{LOGS}/judge.log",
     benchmark:
         f"{LOGS}/judge.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        job={"code": code_of("judge.py", kinds=EXPERIMENTS)},
     script:
         "../scripts/judge.py"

@@ -8,6 +8,15 @@ rule recover:
         lambda w: f"{RESULTS}/simulate/{CELLS[w.cell].scenario.name}.nc",
     output:
         f"{RESULTS}/recover/{{cell}}.nc",
+    log:
+        f"{LOGS}/recover/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/recover/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+        runtime=30,
     params:
         job=lambda w: {
             "scenario": asdict(CELLS[w.cell].scenario),
@@ -16,12 +25,5 @@ rule recover:
             "trials": CELLS[w.cell].trials,
             "code": code_of("recover.py", kinds=["log", "recovery"]),
         },
-    log:
-        f"{LOGS}/recover/{{cell}}.log",
-    benchmark:
-        f"{LOGS}/recover/{{cell}}.tsv"
-    resources:
-        mem_mb=1500,
-        runtime=30,
     script:
         "../scripts/recover.py"

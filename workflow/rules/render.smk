@@ -33,12 +33,14 @@ for notebook, of_notebook in NOTEBOOKS.items():
         input:
             notebook=f"notebooks/{notebook}.ipynb",
             claims=rules.judge.output[0],
-            datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]),
+            datasets=expand(
+                f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]
+            ),
         output:
             notebook=f"{REPORTS}/{notebook}.ipynb",
             page=report(
                 f"{REPORTS}/{notebook}.html",
-                caption=f"../report/{notebook}.rst",
+                caption=f"../report/report_{notebook}.rst",
                 category="Reports",
             ),
             pictures=[
@@ -54,6 +56,15 @@ for notebook, of_notebook in NOTEBOOKS.items():
                 figure=of_notebook["figures"],
                 suffix=[suffix for suffix in FORMATS if suffix != "svg"],
             ),
+        log:
+            f"{LOGS}/render/{notebook}.log",
+        benchmark:
+            f"{LOGS}/render/{notebook}.tsv"
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=1500,
+            runtime=20,
         params:
             job={
                 "title": notebook.replace("_", " ").capitalize(),
@@ -64,13 +75,6 @@ for notebook, of_notebook in NOTEBOOKS.items():
                     also=["study/figures.py", "study/ledger.py"],
                 ),
             },
-        log:
-            f"{LOGS}/render/{notebook}.log",
-        benchmark:
-            f"{LOGS}/render/{notebook}.tsv"
-        resources:
-            mem_mb=1500,
-            runtime=20,
         script:
             "../scripts/render.py"
 
@@ -84,8 +88,19 @@ rule index:
             f"{REPORTS}/index.html", caption="../report/index.rst", category="Reports"
         ),
         claims=report(
-            f"{REPORTS}/claims.html", caption="../report/claims.rst", category="Reports"
+            f"{REPORTS}/claims.html",
+            caption="../report/claims.rst",
+            category="Reports",
         ),
+    log:
+        f"{LOGS}/index.log",
+    benchmark:
+        f"{LOGS}/index.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=5,
     params:
         job={
             "results": RESULTS,
@@ -94,12 +109,5 @@ rule index:
             "formats": FORMATS,
             "code": code_of("index.py", kinds=EXPERIMENTS),
         },
-    log:
-        f"{LOGS}/index.log",
-    benchmark:
-        f"{LOGS}/index.tsv"
-    resources:
-        mem_mb=1000,
-        runtime=5,
     script:
         "../scripts/index.py"

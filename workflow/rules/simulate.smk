@@ -6,6 +6,15 @@
 rule simulate:
     output:
         f"{RESULTS}/simulate/{{scenario}}.nc",
+    log:
+        f"{LOGS}/simulate/{{scenario}}.log",
+    benchmark:
+        f"{LOGS}/simulate/{{scenario}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         job=lambda w: {
             "scenario": asdict(SCENARIOS[w.scenario]),
@@ -14,12 +23,5 @@ rule simulate:
             "seed": STUDY.seed,
             "code": code_of("simulate.py", kinds=["log"]),
         },
-    log:
-        f"{LOGS}/simulate/{{scenario}}.log",
-    benchmark:
-        f"{LOGS}/simulate/{{scenario}}.tsv"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     script:
         "../scripts/simulate.py"

@@ -197,8 +197,8 @@ def evidence(verdict: Mapping[str, Any]) -> list[str]:
         if part["value"] is None:
             numbers = "not measured"
         elif part["low"] is None:
-            numbers = f"{part['value']:.3g} (interval not determined)"
+            numbers = f"{part['value']:.3f} (interval not determined)"
         else:
-            numbers = f"{part['value']:.3g} [{part['low']:.3g}, {part['high']:.3g}]"
+            numbers = f"{part['value']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
         lines.append(f"{part['condition']}: {numbers}, {part['verdict']} ({part['criterion']})")
     return lines

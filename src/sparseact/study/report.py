@@ -31,6 +31,13 @@ _TEMPLATES = Environment(
 _LOCAL_KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 
 
+_EXPORTER = HTMLExporter(
+    template_name="basic",
+    exclude_input=True,
+    exclude_output_prompt=True,
+)
+
+
 class RenderError(RuntimeError):
     """A notebook did not run to its end; the message says where to look."""
 
@@ -87,7 +94,7 @@ def render(
         document = nbformat.read(partial, as_version=4)
         _forget_the_clock(document)
         nbformat.write(document, partial)
-    body, _ = HTMLExporter(template_name="basic", exclude_input=True).from_notebook_node(document)
+    body, _ = _EXPORTER.from_notebook_node(document)
     write_text(page, _TEMPLATES.get_template("notebook.html.j2").render(title=title, body=body))
 
 
