@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import Scenario, simulate_trial
-from sparseact.simulate import design_of, draw_sets
+from sparseact.simulate import draw_sets
+from sparseact.study.recovery import design_of
 
 SINGLE = Scenario(design="single", n_actions=11, sparsity=3, latent_dim=2)
 MULTI = Scenario(design="multi", n_actions=11, sparsity=3, latent_dim=2, actions_per_round=4)

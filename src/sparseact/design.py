@@ -233,12 +233,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
         """(p, d, M) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""
         weighted = rewards[:, None] * self.latents
-        starts = np.concatenate([[0], lengths[:-1]])
-        steps = [
-            (self.activations[a:b].T @ weighted[a:b]).T
-            for a, b in zip(starts, lengths, strict=True)
-        ]
-        return np.cumsum(steps, axis=0)
+        out = np.empty((len(lengths), self.block_size, self.n_blocks))
+        start = 0
+        for i, end in enumerate(lengths):
+            out[i] = (self.activations[start:end].T @ weighted[start:end]).T
+            if i:
+                out[i] += out[i - 1]
+            start = end
+        return out
 
     def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
         """(p, d, M) ``Ψ_jᵀ u_i`` for residuals (p, R) that are zero beyond each prefix."""

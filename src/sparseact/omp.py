@@ -282,21 +282,24 @@ class _Residuals:
         self.rows: Ints | None = np.empty(0, dtype=np.intp)
         self._residuals = np.zeros((len(lengths), 0))
         self._change = self._residuals
+        self._within = self._residuals  # 1 within each prefix, 0 beyond
         self._basis = np.zeros((len(lengths), 0, 0))  # orthonormal (or zero) rows, and room
         self._size = 0
         self.correlations = design.correlate_start(rewards, lengths)
 
     def norms(self) -> Floats:
         """(p,) norm of each prefix's residual."""
-        outside = np.cumsum(np.where(self._untouched, self._rewards**2, 0.0))[self._lengths - 1]
-        inside = np.einsum("pr,pr->p", self._residuals, self._residuals)
-        return np.sqrt(outside + inside)
+        energy = np.einsum("pr,pr->p", self._residuals, self._residuals)
+        if self.rows is not None:
+            outside = np.where(self._untouched, self._rewards**2, 0.0)
+            energy += np.cumsum(outside)[self._lengths - 1]
+        return np.sqrt(energy)
 
     def select(self, best: Ints) -> tuple[Floats, Ints]:
         """Project each prefix's block ``best`` (p,) out; its new directions (p, d, R), and rank."""
         self._touch(self._design.touched(np.unique(best)))
         columns = self._design.columns(best, self.rows)
-        columns *= self._within()[:, None, :]
+        columns *= self._within[:, None, :]
         energy = np.einsum("pdr,pdr->p", columns, columns)
         # Classical Gram–Schmidt done twice is orthogonal to working precision.
         basis = self._basis[:, : self._size]
@@ -326,10 +329,6 @@ class _Residuals:
         self._basis[:, self._size : self._size + d] = fresh
         self._size += d
 
-    def _within(self) -> npt.NDArray[np.bool_]:
-        rows = np.arange(len(self._rewards)) if self.rows is None else self.rows
-        return rows[None, :] < self._lengths[:, None]
-
     def _touch(self, rounds: Ints | None) -> None:
         if self.rows is None:
             return
@@ -339,8 +338,9 @@ class _Residuals:
             fresh = rounds[self._untouched[rounds]]
             self.rows = np.concatenate([self.rows, fresh])
         self._untouched[fresh] = False
-        rewards = np.where(fresh[None, :] < self._lengths[:, None], self._rewards[fresh], 0.0)
-        self._residuals = np.concatenate([self._residuals, rewards], axis=1)
+        within = np.less(fresh[None, :], self._lengths[:, None]).astype(np.float64)
+        self._within = np.concatenate([self._within, within], axis=1)
+        self._residuals = np.concatenate([self._residuals, within * self._rewards[fresh]], axis=1)
         self._basis = _padded(self._basis, 2, len(fresh))
 
 

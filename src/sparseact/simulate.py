@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.design import Floats, KhatriRaoDesign
 from sparseact.scenario import Scenario
 
+Floats = npt.NDArray[np.float64]
 Activations = npt.NDArray[np.unsignedinteger]
 
 
@@ -78,16 +78,6 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
     return TrialLog(latents, activations, support, weights, rewards)
-
-
-def design_of(
-    scenario: Scenario, latents: npt.ArrayLike, activations: Activations
-) -> KhatriRaoDesign:
-    """The design of a simulated log, from its latents (T, d) and its stored activations."""
-    if scenario.design == "signed":
-        bits = np.unpackbits(activations, axis=1, count=scenario.n_actions)
-        return KhatriRaoDesign(latents, bits * 2.0 - 1.0)
-    return KhatriRaoDesign.from_actions(latents, activations, scenario.n_actions)
 
 
 def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:

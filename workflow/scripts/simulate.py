@@ -3,7 +3,7 @@
 from _job import job
 from sparseact.scenario import Scenario
 from sparseact.study import store
-from sparseact.study.recovery import simulate_log
+from sparseact.study.simulation import simulate_log
 
 with job(snakemake) as params:
     scenario = Scenario(**params["scenario"])

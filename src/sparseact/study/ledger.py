@@ -115,7 +115,8 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
     Raises
     ------
     LedgerError
-        If the dataset lacks a variable or the place that a part selects.
+        If the dataset lacks a variable, or a part does not select one place of it. A place that the
+        study does not have is not an error: the part is inconclusive.
     """
     parts = [_judge_part(claim, part, dataset) for part in claim.parts]
     outcomes = [part["verdict"] for part in parts]
@@ -154,13 +155,16 @@ def _judge_part(claim: Claim, part: Part, dataset: xr.Dataset) -> dict[str, Any]
     def number(name: str) -> float:
         if name not in dataset:
             raise LedgerError(f"claim {claim.id}: {claim.experiment} has no variable {name!r}")
+        dims = dataset[name].dims
+        if set(part.select) != set(dims):
+            raise LedgerError(
+                f"claim {claim.id}: select must name one place of {name}, that is a value of each "
+                f"of {list(dims)}; got {part.select}"
+            )
         try:
-            found = dataset[name].sel(part.select)
-        except (KeyError, ValueError) as error:
-            raise LedgerError(f"claim {claim.id}: cannot select {part.select}: {error}") from None
-        if found.ndim:
-            raise LedgerError(f"claim {claim.id}: {part.select} leaves {found.dims} open")
-        return float(found)
+            return float(dataset[name].sel(part.select))
+        except KeyError:  # a study of other designs or sizes has no such place
+            return math.nan
 
     value, low, high = (number(f"{part.variable}{end}") for end in ("", "_low", "_high"))
     return {

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.design import KhatriRaoDesign
 from sparseact.omp import Selection, block_omp_nested
 from sparseact.scenario import Scenario
-from sparseact.simulate import design_of, simulate_trial
+from sparseact.simulate import Activations
+from sparseact.study.progress import reported
 from sparseact.study.store import Arrays
-
-log = logging.getLogger(__name__)
-
-
-def simulate_log(scenario: Scenario, n_rounds: int, trials: int, seed: int) -> Arrays:
-    """All trials of a scenario, as the variables of a ``log`` dataset."""
-    drawn = []
-    for trial in _reported(trials, "simulated"):
-        drawn.append(simulate_trial(scenario, n_rounds, seed=seed, trial=trial))
-    activations = "activation_bits" if scenario.design == "signed" else "action"
-    smallest = np.min_scalar_type(scenario.n_actions - 1)
-    return {
-        "latent": np.stack([one.latents for one in drawn]),
-        activations: np.stack([one.activations for one in drawn]),
-        "reward": np.stack([one.rewards for one in drawn]),
-        "support": np.stack([one.support for one in drawn]).astype(smallest),
-        "weights": np.stack([one.weights for one in drawn]),
-    }
 
 
 def recover_log(
@@ -46,7 +29,7 @@ def recover_log(
     selected = np.empty((trials, len(lengths), k), dtype=np.int32)
     least = np.empty((trials, len(lengths)), dtype=np.int32)
     activations = stored["activation_bits" if scenario.design == "signed" else "action"]
-    for trial in _reported(trials, "recovered"):
+    for trial in reported(trials, "recovered"):
         design = design_of(scenario, stored["latent"][trial, :end], activations[trial, :end])
         rewards = stored["reward"][trial, :end]
         found = block_omp_nested(design, rewards, lengths, k, selection=selection)
@@ -64,9 +47,13 @@ def recover_log(
     }
 
 
-def _reported(trials: int, done: str) -> Any:
-    """Count trials, and log at every tenth of the way."""
-    for trial in range(trials):
-        yield trial
-        if (trial + 1) * 10 // trials > trial * 10 // trials:
-            log.info("%s %d of %d trials", done, trial + 1, trials)
+def design_of(
+    scenario: Scenario, latents: npt.ArrayLike, activations: Activations
+) -> KhatriRaoDesign:
+    """The design of a simulated log, from its latents (T, d) and its stored activations."""
+    if scenario.design == "signed":
+        signs = np.unpackbits(activations, axis=1, count=scenario.n_actions).astype(np.float64)
+        signs *= 2.0
+        signs -= 1.0
+        return KhatriRaoDesign(latents, signs)
+    return KhatriRaoDesign.from_actions(latents, activations, scenario.n_actions)
