@@ -101,7 +101,8 @@ def test_docstrings_comments_and_layout_do_not_move_it(tree):
     tree.append(
         "omp.py",
         '\n\ndef added(x):\n    """What it does."""\n    return x\n'
-        '\n\nclass Added:\n    """What it is."""\n\n    async def method(self):\n        """Do."""\n',
+        '\n\nclass Added:\n    """What it is."""\n'
+        '\n    async def method(self):\n        """Do."""\n',
     )
     before = tree.digest()
     tree.replace("omp.py", '"""What it does."""', '"""Something else."""')

@@ -112,7 +112,7 @@ def test_names_tell_every_digit(field):
 
 @given(scenarios)
 def test_names_are_file_names_and_workflow_wildcards(scenario):
-    assert re.fullmatch(r"[A-Za-z0-9._]{1,100}", scenario.name)  # as in workflow/rules/common.smk
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", scenario.name)  # as in workflow/rules/common.smk
     assert not scenario.name.startswith(".")
 
 

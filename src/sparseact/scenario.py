@@ -81,7 +81,7 @@ class Scenario:
         design = f"multi{self.actions_per_round}" if self.design == "multi" else self.design
         name = (
             f"{design}_M{self.n_actions}_k{self.sparsity}_d{self.latent_dim}"
-            f"_b{self.signal:g}_s{self.noise_std:g}"
+            f"_b{_digits(self.signal)}_s{_digits(self.noise_std)}"
         )
         return name if self.weights == "sphere" else f"{name}_{self.weights}"
 
@@ -99,3 +99,8 @@ class Scenario:
         """
         others = (self.sparsity - 1) * self.use_rate + (self.noise_std / self.signal) ** 2
         return (1 + others) * (self.latent_dim + math.log(self.n_actions)) / self.use_rate
+
+
+def _digits(number: float) -> str:
+    """All of a number, in as few characters as a file name allows."""
+    return repr(float(number)).removesuffix(".0").replace("+", "")

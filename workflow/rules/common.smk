@@ -56,5 +56,5 @@ def code_of(script, kinds=(), also=()):
 
 
 wildcard_constraints:
-    scenario="[A-Za-z0-9._]+",
-    cell="[A-Za-z0-9._]+",
+    scenario="[A-Za-z0-9._-]+",
+    cell="[A-Za-z0-9._-]+",
