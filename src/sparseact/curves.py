@@ -91,9 +91,18 @@ def fit_curve(
         try:
             model = GLM(np.column_stack([won, lost]), predictors, family=Binomial())
             fit = model.fit(start_params=start and start.coefficients, attach_wls=False)
+            # Reweighted least squares takes no half steps and can overshoot steep data for good.
+            if not _is_maximum(fit):
+                fit = model.fit(method="bfgs", maxiter=1000, disp=0)
         except PerfectSeparationWarning:
             return None
-    return Curve(centre, *fit.params)
+    return Curve(centre, *fit.params) if _is_maximum(fit) else None
+
+
+def _is_maximum(fit: Any) -> bool:
+    """Whether the likelihood's gradient vanishes, next to the trials that it sums over."""
+    gradient = fit.model.score(fit.params)
+    return bool(np.abs(gradient).max() <= 1e-5 * fit.model.n_trials.sum())
 
 
 @dataclass(frozen=True)
@@ -114,10 +123,12 @@ class Curve:
         """(q,) x where the rising branch reaches each probability; NaN where it does not."""
         target = scipy.special.logit(np.asarray(quantiles, dtype=float)) - self.intercept
         under_root = self.slope**2 + 4 * self.bend * target
-        # The form of the root that stays exact as the bend vanishes.
-        below = self.slope + np.sqrt(np.where(under_root >= 0, under_root, np.nan))
-        below = np.where(below > 0, below, np.nan)
-        return np.exp(self.centre + 2 * target / below)
+        root = np.sqrt(np.where(under_root >= 0, under_root, np.nan))
+        if self.slope > 0:  # the form of the root that stays exact as the bend vanishes
+            return np.exp(self.centre + 2 * target / (self.slope + root))
+        if self.bend:  # a curve that falls at its centre rises to one side of it
+            return np.exp(self.centre + (root - self.slope) / (2 * self.bend))
+        return np.full(target.shape, np.nan)
 
 
 def needed(

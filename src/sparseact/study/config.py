@@ -18,7 +18,8 @@ from sparseact.study.cell import Cell
 # Also `sparseact.omp.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
 
-Positive = Annotated[int, Field(ge=1)]
+LARGEST = 2**31 - 1  # what the axes of a dataset can number
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Selection = Annotated[str, Field(pattern=f"^({'|'.join(SELECTIONS)})$")]
 
 
@@ -27,7 +28,7 @@ class ConfigError(ValueError):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class RoundsRange(_Model):
@@ -50,8 +51,8 @@ class RoundsRange(_Model):
     def of(self, scenario: Scenario) -> tuple[int, ...]:
         """Ladder values within the range, ascending."""
         low, high = (edge * scenario.reference_rounds for edge in (self.from_, self.to))
-        if high > 2**31:
-            raise ValueError(f"'to' asks for {high:.3g} rounds; at most 2^31 are possible")
+        if high > LARGEST:
+            raise ValueError(f"'to' asks for {high:.3g} rounds; at most {LARGEST} are possible")
         rungs = range(
             max(0, math.floor(math.log2(max(low, 1)) * self.per_doubling)),
             math.ceil(math.log2(max(high, 1)) * self.per_doubling) + 1,
@@ -114,6 +115,12 @@ class ScalingLaw(_Model):
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
     bootstrap: Annotated[int, Field(ge=20, le=10_000)]
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.quantiles)) != len(self.quantiles):
+            raise ValueError(f"quantiles names a value twice: {self.quantiles}")
+        return self
+
 
 class Experiments(_Model):
     """The experiments, each with its own keys."""
@@ -142,7 +149,7 @@ class Study(_Model):
             for scenario in self._scenarios(experiment, grid, key):
                 n_rounds = _rounds(grid, scenario, key)
                 for selection in grid.selection:
-                    place = (grid.label, scenario.name, selection)
+                    place = (scenario.name, selection)
                     if place in seen:
                         raise ConfigError(
                             f"{key} asks for {scenario.name} with selection {selection!r} again; "

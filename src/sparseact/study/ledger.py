@@ -110,7 +110,7 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
     """The verdict on a claim from its experiment's dataset, ready for JSON.
 
     The entry's ``value``, ``low``, ``high`` and ``criterion`` are those of its deciding part: the
-    first one that does not hold, or the first.
+    first that settles the verdict, or the first that keeps it from holding without a condition.
 
     Raises
     ------
@@ -122,7 +122,8 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
     outcomes = [part["verdict"] for part in parts]
     combine = _every if claim.holds_if == "every" else _conditions
     verdict = combine(outcomes)
-    deciding = next((part for part in parts if part["verdict"] != SUPPORTED), parts[0])
+    against = [verdict] if claim.holds_if == "every" else [REFUTED, OPEN]
+    deciding = next((part for part in parts if part["verdict"] in against), parts[0])
     return {
         "id": claim.id,
         "verdict": verdict,
@@ -165,6 +166,8 @@ def _judge_part(claim: Claim, part: Part, dataset: xr.Dataset) -> dict[str, Any]
             return float(dataset[name].sel(part.select))
         except KeyError:  # a study of other designs or sizes has no such place
             return math.nan
+        except (TypeError, ValueError) as error:
+            raise LedgerError(f"claim {claim.id}: cannot select {part.select}: {error}") from None
 
     value, low, high = (number(f"{part.variable}{end}") for end in ("", "_low", "_high"))
     return {
@@ -180,7 +183,7 @@ def _judge_part(claim: Claim, part: Part, dataset: xr.Dataset) -> dict[str, Any]
 
 
 def _plain(number: float) -> float | None:
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None
 
 
 def judge_all(
