@@ -17,7 +17,7 @@ from sklearn.isotonic import isotonic_regression
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.proportion import proportion_confint
-from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+from statsmodels.tools.sm_exceptions import HessianInversionWarning, PerfectSeparationWarning
 
 from sparseact.design import Floats
 
@@ -93,6 +93,8 @@ def fit_curve(
             fit = model.fit(start_params=start and start.coefficients, attach_wls=False)
             # Reweighted least squares takes no half steps and can overshoot steep data for good.
             if not _is_maximum(fit):
+                warnings.simplefilter("ignore", RuntimeWarning)
+                warnings.simplefilter("ignore", HessianInversionWarning)
                 fit = model.fit(method="bfgs", maxiter=1000, disp=0)
         except PerfectSeparationWarning:
             return None
