@@ -98,6 +98,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def __init__(self, latents: npt.ArrayLike, activations: npt.ArrayLike | sp.spmatrix) -> None:
         self.latents = _finite_matrix(latents, "latents")
+        self._by_dimension = np.ascontiguousarray(self.latents.T)
         self.activations: Any
         if sp.issparse(activations):
             csr = sp.csr_array(activations, dtype=np.float64)
@@ -244,15 +245,16 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
         """(p, d, M) ``Ψ_jᵀ u_i`` for residuals (p, R) that are zero beyond each prefix."""
-        latents = self.latents if rows is None else self.latents[rows]
         p, d = len(lengths), self.block_size
         if sp.issparse(self.activations):
+            latents = self.latents if rows is None else self.latents[rows]
             weighted = (residuals.T[:, :, None] * latents[:, None, :]).reshape(-1, p * d)
             X = self.activations if rows is None else self.activations[rows]
             return np.ascontiguousarray((X.T @ weighted).T).reshape(p, d, -1)
         # Rounds up to each group's last prefix are multiplied once, only for prefixes that reach
         # them: a product over all rounds would spend most of its time on the zeros of the short.
-        flat = (residuals[:, None, :] * latents.T[None, :, :]).reshape(p * d, -1)
+        latents = self._by_dimension if rows is None else self._by_dimension[:, rows]
+        flat = (residuals[:, None, :] * latents).reshape(p * d, -1)
         out = np.empty((p * d, self.n_blocks))
         start = 0
         for first in range(0, p, _PREFIXES_PER_PRODUCT):
@@ -278,10 +280,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
         """(m, d, R) the columns of each action named, transposed."""
-        used, latents = self.activations_of(blocks), self.latents
+        used, latents = self.activations_of(blocks).T, self._by_dimension
         if rows is not None:
-            used, latents = used[rows], latents[rows]
-        return used.T[:, None, :] * latents.T[None, :, :]
+            used, latents = used[:, rows], latents[:, rows]
+        return np.ascontiguousarray(used)[:, None, :] * latents
 
     def activations_of(self, actions: npt.ArrayLike) -> Floats:
         """(T, m) the activations of the actions named."""
