@@ -35,7 +35,7 @@ BASE = yaml.safe_load(
             n_actions: [16, 32]
             sparsity: [2]
             latent_dim: [1, 2]
-            n_rounds: [20, 40]
+            n_rounds: [20, 30, 40]
           - design: multi
             actions_per_round: 4
             n_actions: [16]
@@ -245,12 +245,12 @@ WRONG = [
     ({f"{GRID}.sparsity": [True]}, f"{GRID}.sparsity[0]: Input should be a valid integer"),
     ({f"{GRID}.latent_dim": [2.0]}, f"{GRID}.latent_dim[0]: Input should be a valid integer"),
     ({f"{GRID}.n_rounds": ["20"]}, f"{GRID}.n_rounds[0]: Input should be a valid integer"),
-    ({f"{MULTI}.rounds": 3}, f"{MULTI}.rounds: Input should be"),
+    ({f"{MULTI}.rounds": 3}, f"{MULTI}.rounds: must be a section"),
     ({f"{MULTI}.rounds.per_doubling": 3.0}, f"{MULTI}.rounds.per_doubling: Input should be a"),
     ({f"{LAW}.bootstrap": "40"}, f"{LAW}.bootstrap: Input should be a valid integer"),
     ({f"{LAW}.quantiles": 0.5}, f"{LAW}.quantiles: Input should be a valid list"),
     ({f"{LAW}.quantiles": ["0.5"]}, f"{LAW}.quantiles[0]: Input should be a valid number"),
-    ({"experiments": []}, "experiments: Input should be a valid dictionary"),
+    ({"experiments": []}, "experiments: must be a section"),
     # ranges
     ({"seed": -1}, "seed: Input should be greater than or equal to 0 (got -1)"),
     ({"trials": 0}, "trials: Input should be greater than or equal to 1 (got 0)"),
@@ -280,10 +280,10 @@ WRONG = [
     # choices
     ({f"{GRID}.design": "triple"}, f"{GRID}.design: Input should be 'single', 'multi' or 'signed'"),
     ({f"{TRANSITION}.weights": "cube"}, f"{TRANSITION}.weights: Input should be 'sphere' or"),
-    ({f"{GRID}.selection": ["best"]}, f"{GRID}.selection[0]: String should match pattern"),
-    ({f"{GRID}.selection": ["best"]}, "correlation|whitened|least_squares"),
+    ({f"{GRID}.selection": ["best"]}, f"{GRID}.selection[0]: must be one of"),
+    ({f"{GRID}.selection": ["best"]}, "correlation, whitened, least_squares"),
     *(
-        ({"label": label}, "label: String should match pattern '^[a-z0-9-]{0,40}$'")
+        ({"label": label}, "label: may hold only a-z, 0-9 and -")
         for label in ("a/b", "../up", "..", "a.b", "Quick", "two words", "x\n", "x" * 41)
     ),
     # duplicates
@@ -307,8 +307,8 @@ WRONG = [
     ({f"{GRID}.n_rounds": ...}, f"{GRID}: give either rounds (a range) or n_rounds (a list)"),
     ({f"{MULTI}.n_rounds": [20]}, f"{MULTI}: give either rounds (a range) or n_rounds (a list)"),
     # numbers of rounds
-    ({f"{GRID}.n_rounds": [20, 3]}, f"{GRID}.n_rounds asks for T=3 rounds of signed_M16_k2_d2"),
-    ({f"{GRID}.n_rounds": [20, 3]}, "T must be at least 4"),
+    ({f"{GRID}.n_rounds": [20, 30, 3]}, f"{GRID}.n_rounds asks for T=3 rounds of signed_M16_k2_d2"),
+    ({f"{GRID}.n_rounds": [20, 30, 3]}, "T must be at least 4"),
     ({f"{MULTI}.rounds.from": 0.01}, f"{MULTI}.rounds asks for T="),
     (
         {f"{MULTI}.rounds.from": 0.01},
@@ -361,7 +361,7 @@ def test_quantiles_are_not_named_twice():
 
 def test_grids_that_overlap_are_named():
     again = copy.deepcopy(BASE["experiments"]["phase_transition"]["grids"][0])
-    again |= {"n_actions": [64, 32], "n_rounds": [30]}
+    again |= {"n_actions": [64, 32], "n_rounds": [30, 40, 50]}
     config = copy.deepcopy(BASE)
     config["experiments"]["phase_transition"]["grids"].append(again)
     message = message_of(config)

@@ -42,3 +42,10 @@ def test_every_key_of_the_configuration_is_explained(root):
     keys -= {"experiments"}
     missing = [key for key in sorted(keys) if not re.search(rf"`[^`]*\b{key}\b[^`]*`", explained)]
     assert missing == []
+
+
+def test_links_between_documents_lead_somewhere(root):
+    documents = [root / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md")]
+    for document in [*documents, *root.glob("docs/*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"

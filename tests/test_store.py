@@ -289,11 +289,17 @@ def test_files_that_are_not_netcdf_are_refused(tmp_path):
 def test_another_kind_is_refused(tmp_path):
     path = tmp_path / "data.nc"
     write(path, "recovery", small_recovery())
-    with pytest.raises(DatasetError, match=re.escape(f"{path} is not a dataset of kind 'log'")):
+    with pytest.raises(
+        DatasetError,
+        match=re.escape(f"{path} is not what belongs there: sparseact_kind should be 'log'"),
+    ):
         read(path, "log")
     with netCDF4.Dataset(path, "w"):
         pass
-    with pytest.raises(DatasetError, match=re.escape(f"{path} is not a dataset of kind 'log'")):
+    with pytest.raises(
+        DatasetError,
+        match=re.escape(f"{path} is not what belongs there: sparseact_kind should be 'log'"),
+    ):
         read(path, "log")
 
 

@@ -224,6 +224,35 @@ def test_a_damaged_dataset_is_named_and_not_used(copy):
     assert copy.run().returncode == 0
 
 
+def test_a_result_of_another_scenario_is_named_and_not_used(copy):
+    folder = copy.folder / "results/tiny/recover"
+    one, other = sorted(folder.glob("signed*.nc"))[:2]
+    shutil.copy(one, other)
+    done = copy.run("--keep-going", "datasets")
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert (
+        f"{other.relative_to(copy.folder)} is not what belongs there: scenario should be" in output
+    )
+
+
+def test_a_study_of_one_design_is_rendered_too(copy):
+    grids = TINY["experiments"]["phase_transition"]["grids"]
+    copy.configure(
+        {
+            **TINY,
+            "label": "one",
+            "experiments": {
+                "phase_transition": {"grids": [{**grids[1], "selection": ["correlation"]}]},
+                "scaling_law": {"bootstrap": 20},
+            },
+        }
+    )
+    done = copy.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (copy.folder / "reports/one/index.html").exists()
+
+
 def edit(path, old, new):
     text = path.read_text()
     assert old in text

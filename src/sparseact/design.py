@@ -198,8 +198,13 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         ------
         IndexError
             If an action is out of range.
+        TypeError
+            If the actions are not integers.
         """
-        chosen = np.atleast_1d(np.asarray(support, dtype=np.intp))
+        chosen = np.atleast_1d(np.asarray(support))
+        if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
+            raise TypeError(f"support must be integer actions, got dtype {chosen.dtype}")
+        chosen = chosen.astype(np.intp)
         if chosen.size and (chosen.min() < 0 or chosen.max() >= self.n_blocks):
             raise IndexError(f"support must lie between 0 and {self.n_blocks - 1}, got {chosen}")
         return self.columns(chosen, None).reshape(-1, self.n_rounds).T
@@ -316,6 +321,8 @@ def _squared(matrix: Any) -> Any:
 
 def _finite_matrix(values: npt.ArrayLike, name: str) -> Floats:
     """A C-contiguous float matrix, or a ValueError that names the argument."""
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} must be real, got complex numbers")
     try:
         matrix = np.ascontiguousarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -115,6 +116,8 @@ def block_omp(
     ValueError
         If the rewards do not fit the design or are not finite, a parameter is out of range, or
         neither stopping rule is given.
+    TypeError
+        If ``design`` is not a design, or ``n_select`` not an integer.
 
     Notes
     -----
@@ -136,12 +139,15 @@ def block_omp(
     )
     support = nested.support[0]
     support = support[support >= 0]
+    reason = nested.stop_reason[0]
+    if n_select is None and reason == "n_select":
+        reason = "no_candidates"  # every action was selected
     weights, rank = refit(design, y, support)
     return BlockOMPResult(
         support=support,
         weights=weights,
         residual_norms=nested.residual_norms[0, : len(support) + 1],
-        stop_reason=nested.stop_reason[0],
+        stop_reason=reason,
         rank=rank,
         undiscoverable=np.flatnonzero(design.coverage == 0),
     )
@@ -435,6 +441,13 @@ _RULES: dict[Selection, type[_Correlation] | type[_Whitened]] = {
 def _check(
     design: BlockDesign, rewards: npt.ArrayLike, n_select: int | None, selection: str
 ) -> Floats:
+    if not hasattr(design, "correlate_start"):
+        raise TypeError(
+            f"design must be a KhatriRaoDesign, got {type(design).__name__}; for a plain matrix of "
+            "blocks use the estimator BlockOMP"
+        )
+    if n_select is not None and not isinstance(n_select, Integral):
+        raise TypeError(f"n_select must be an integer, got {n_select!r}")
     y = np.asarray(rewards, dtype=np.float64)
     if y.shape != (design.n_rounds,):
         raise ValueError(f"rewards must have shape ({design.n_rounds},), got {y.shape}")

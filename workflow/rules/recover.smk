@@ -23,6 +23,7 @@ rule recover:
             "selection": CELLS[w.cell].selection,
             "n_rounds": list(CELLS[w.cell].n_rounds),
             "trials": CELLS[w.cell].trials,
+            "seed": STUDY.seed,
             "code": code_of("recover.py", kinds=["log", "recovery"]),
         },
     script:

@@ -9,7 +9,13 @@ with job(snakemake) as params:
     paths = dict(zip((cell.name for cell in cells), snakemake.input, strict=True))
     dataset = phase_transition.collect(
         cells,
-        lambda cell: store.read(paths[cell.name], "recovery"),
+        lambda cell: store.read(
+            paths[cell.name],
+            "recovery",
+            scenario=cell.scenario.name,
+            selection=cell.selection,
+            seed=params["seed"],
+        ),
         quantiles=params["quantiles"],
         replicates=params["replicates"],
         seed=params["seed"],

@@ -9,7 +9,7 @@ with job(snakemake) as params:
     scenario = Scenario(**params["scenario"])
     recovery = recover_log(
         scenario,
-        store.read(snakemake.input[0], "log"),
+        store.read(snakemake.input[0], "log", scenario=scenario.name, seed=params["seed"]),
         params["n_rounds"],
         params["trials"],
         params["selection"],
@@ -18,5 +18,9 @@ with job(snakemake) as params:
         snakemake.output[0],
         "recovery",
         recovery,
-        {"scenario": scenario.name, "selection": params["selection"]},
+        {
+            "scenario": scenario.name,
+            "selection": params["selection"],
+            "seed": params["seed"],
+        },
     )

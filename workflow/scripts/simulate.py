@@ -8,4 +8,6 @@ from sparseact.study.simulation import simulate_log
 with job(snakemake) as params:
     scenario = Scenario(**params["scenario"])
     log = simulate_log(scenario, params["n_rounds"], params["trials"], params["seed"])
-    store.write(snakemake.output[0], "log", log, {"scenario": scenario.name})
+    store.write(
+        snakemake.output[0], "log", log, {"scenario": scenario.name, "seed": params["seed"]}
+    )

@@ -213,6 +213,11 @@ def _rounds(grid: Grid, scenario: Scenario, key: str) -> tuple[int, ...]:
             raise ConfigError(f"{key}: {error}") from None
         if not n_rounds:
             raise ConfigError(f"{key} holds no number of rounds for {scenario.name}; widen it")
+    if len(n_rounds) < 3:
+        raise ConfigError(
+            f"{key} gives {scenario.name} the numbers of rounds {list(n_rounds)}; a recovery curve "
+            "needs at least 3"
+        )
     if n_rounds[0] < least:
         raise ConfigError(
             f"{key} asks for T={n_rounds[0]} rounds of {scenario.name}, too few to fit "
@@ -234,6 +239,15 @@ def _explain(error: Any) -> str:
         return f"{path}: unknown key; config/README.md lists the keys there are"
     if error["type"] == "missing":
         return f"{path}: this key is required"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{path}: must be a section with keys of its own"
+    if error["type"] == "string_pattern_mismatch":
+        allowed = (
+            "may hold only a-z, 0-9 and -, at most 40 of them"
+            if path == "label"
+            else f"must be one of {', '.join(SELECTIONS)}"
+        )
+        return f"{path}: {allowed} (got {error['input']!r})"
     message = error["msg"].removeprefix("Value error, ")
     given = error["input"]
     shown = "" if isinstance(given, dict | list) and given else f" (got {given!r})"

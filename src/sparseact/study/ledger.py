@@ -110,7 +110,8 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
     """The verdict on a claim from its experiment's dataset, ready for JSON.
 
     The entry's ``value``, ``low``, ``high`` and ``criterion`` are those of its deciding part: the
-    first that settles the verdict, or the first that keeps it from holding without a condition.
+    first measured part whose own verdict is the claim's; under a condition, the first supported.
+    ``conditions`` names the parts that are supported.
 
     Raises
     ------
@@ -119,11 +120,14 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         study does not have is not an error: the part is inconclusive.
     """
     parts = [_judge_part(claim, part, dataset) for part in claim.parts]
+    measured = [part for part in parts if part["value"] is not None]
     outcomes = [part["verdict"] for part in parts]
+    if claim.holds_if == "condition" and measured:  # a design not studied is no condition
+        outcomes = [part["verdict"] for part in measured]
     combine = _every if claim.holds_if == "every" else _conditions
     verdict = combine(outcomes)
-    against = [verdict] if claim.holds_if == "every" else [REFUTED, OPEN]
-    deciding = next((part for part in parts if part["verdict"] in against), parts[0])
+    sought = SUPPORTED if verdict == CONDITIONAL else verdict
+    deciding = next((part for part in measured if part["verdict"] == sought), parts[0])
     return {
         "id": claim.id,
         "verdict": verdict,
@@ -134,6 +138,7 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         "source": claim.source,
         "holds_if": claim.holds_if,
         "deciding": deciding["condition"],
+        "conditions": [part["condition"] for part in parts if part["verdict"] == SUPPORTED],
         "parts": parts,
     }
 

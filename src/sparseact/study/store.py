@@ -104,8 +104,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def read(path: str | Path, kind: str) -> Arrays:
+def read(path: str | Path, kind: str, **attributes: str | int) -> Arrays:
     """Read a dataset whole, as plain arrays.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+    **attributes
+        Global attributes that it must carry, so that one result is not taken for another.
 
     Raises
     ------
@@ -115,12 +122,14 @@ def read(path: str | Path, kind: str) -> Arrays:
     try:
         with netCDF4.Dataset(path) as file:
             file.set_auto_mask(False)
-            found = file.__dict__.get("sparseact_kind")
-            if found != kind:
-                raise DatasetError(
-                    f"{path} is not a dataset of kind {kind!r} (it says {found!r}); "
-                    "remove it and run again"
-                )
+            for key, wanted in {"sparseact_kind": kind, **attributes}.items():
+                found = file.__dict__.get(key)
+                if found != wanted:
+                    says = "does not say" if found is None else f"says {found!r}"
+                    raise DatasetError(
+                        f"{path} is not what belongs there: {key} should be {wanted!r}, and it "
+                        f"{says}; remove it and run again"
+                    )
             arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
             dims = {name: variable.dimensions for name, variable in file.variables.items()}
     except (OSError, RuntimeError) as error:
