@@ -30,7 +30,7 @@ study: $(READY)  ## Run the full study on all cores (CORES=N for N)
 	$(SNAKEMAKE)
 	@echo "The report is reports/index.html"
 
-quick: $(READY)  ## Run a cut of the study that takes about half a minute
+quick: $(READY)  ## Run a cut of the study that takes about a minute
 	$(SNAKEMAKE) --configfile config/quick.yaml
 	@echo "The report is reports/quick/index.html"
 

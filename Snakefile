@@ -3,7 +3,7 @@
 #
 #     snakemake --cores 2                                    everything
 #     snakemake --cores 2 datasets | figures | reports       part of it
-#     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about half a minute
+#     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about a minute
 
 from snakemake.utils import min_version
 
@@ -16,7 +16,11 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/recover.smk"
+include: "workflow/rules/refit.smk"
+include: "workflow/rules/diagnose.smk"
+include: "workflow/rules/bound.smk"
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/render.smk"
 

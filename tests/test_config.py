@@ -15,21 +15,32 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseact import Scenario, simulate_trial
+from sparseact import Scenario, bounds, simulate_trial
 from sparseact.omp import Selection
 from sparseact.study.cell import Cell
-from sparseact.study.config import SELECTIONS, ConfigError, RoundsRange, Study, load_study
+from sparseact.study.config import (
+    METHODS,
+    MOST_SUPPORTS,
+    SELECTIONS,
+    ConfigError,
+    Experiments,
+    RoundsRange,
+    Study,
+    load_study,
+)
 
 BASE = yaml.safe_load(
     """
     label: ""
     seed: 1
     trials: 10
+    signal: 1.0
+    noise_std: 0.5
+    weights: sphere
+    quantiles: [0.5, 0.95]
+    bootstrap: 40
     experiments:
       phase_transition:
-        signal: 1.0
-        noise_std: 0.5
-        weights: sphere
         grids:
           - design: signed
             n_actions: [16, 32]
@@ -44,15 +55,65 @@ BASE = yaml.safe_load(
             trials: 30
             selection: [correlation, whitened]
             rounds: {from: 0.5, to: 2.0, per_doubling: 3}
-      scaling_law:
-        quantiles: [0.5, 0.95]
-        bootstrap: 40
+      signal_strength:
+        grids:
+          - &plain
+            design: signed
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [2]
+            noise_std: [0.0625, 4.0]
+            n_rounds: [8, 16, 32]
+      coverage:
+        grids:
+          - design: single
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [2]
+            scarce: {after: 50, coverage: [4, 0, 2]}
+          - design: multi
+            actions_per_round: 2
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [2]
+            selection: [whitened, least_squares]
+            scarce: {after: 30, coverage: [0, 1, 8]}
+      coherence:
+        measured_trials: 4
+        grids:
+          - {<<: *plain, noise_std: [0.5], structure: twin, strength: [0.0, 0.5]}
+          - {<<: *plain, noise_std: [0.5], structure: aggregate, strength: [1.0], weights: aligned}
+          - <<: *plain
+            noise_std: [0.5]
+            structure: twin
+            strength: [0.5]
+            selection: [group_lasso]
+      refit_error:
+        grids:
+          - {<<: *plain, noise_std: [0.5], condition_number: [1.0, 10.0]}
+      decision_regret:
+        states: 100
+        grids:
+          - {<<: *plain, noise_std: [0.5]}
+      lower_bounds:
+        grids:
+          - {<<: *plain, noise_std: [0.5], weights: gaussian, sparsity: [1, 2], n_rounds: [1, 2, 3]}
+      sparsity_necessity:
+        relative_error: 0.1
+        grids:
+          - {<<: *plain, noise_std: [0.5], weights: gaussian, sparsity: [1, 8], n_rounds: [2, 4, 8]}
     """
 )
+EXPERIMENTS = tuple(BASE["experiments"])
 TRANSITION = "experiments.phase_transition"
 GRID = f"{TRANSITION}.grids[0]"
 MULTI = f"{TRANSITION}.grids[1]"
-LAW = "experiments.scaling_law"
+SIGNAL = "experiments.signal_strength.grids[0]"
+SINGLE = "experiments.coverage.grids[0]"
+TWIN = "experiments.coherence.grids[0]"
+REFIT = "experiments.refit_error.grids[0]"
+BOUNDS = "experiments.lower_bounds.grids[0]"
+DENSE = "experiments.sparsity_necessity.grids[0]"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -100,12 +161,12 @@ def test_the_committed_configuration_and_its_quick_cut_load(root):
         for name in ("config.yaml", "quick.yaml")
     )
     study, cut = load_study(full), load_study(updated(full, quick))
-    assert study.cells()
-    assert cut.cells()
     assert study.label != cut.label
     for one in (study, cut):
-        names = [cell.name for cell in one.cells()]
-        assert len(set(names)) == len(names)
+        for experiment in Experiments.model_fields:
+            names = [cell.name for cell in one.cells(experiment)]
+            assert names
+            assert len(set(names)) == len(names)
 
 
 def test_the_committed_schema_is_the_models(root):
@@ -113,8 +174,10 @@ def test_the_committed_schema_is_the_models(root):
     assert committed == Study.model_json_schema(by_alias=True)
 
 
-def test_the_selection_rules_are_the_solvers():
+def test_what_is_too_heavy_to_import_is_the_same_here():
     assert get_args(Selection) == SELECTIONS
+    assert set(METHODS) - {*SELECTIONS} == {"group_lasso"}
+    assert MOST_SUPPORTS == bounds.MOST_SUPPORTS
 
 
 def test_reading_it_loads_nothing_heavy():
@@ -132,7 +195,7 @@ def test_reading_it_loads_nothing_heavy():
 
 
 def test_a_grid_is_the_cross_of_its_axes():
-    cells = load_study(BASE).cells()
+    cells = load_study(BASE).cells("phase_transition")
     assert len(cells) == 2 * 1 * 2 + 2
     crossed = {
         (c.scenario.n_actions, c.scenario.sparsity, c.scenario.latent_dim) for c in cells[:4]
@@ -146,14 +209,47 @@ def test_a_grid_is_the_cross_of_its_axes():
 
 def test_every_scenario_has_the_studys_signal_noise_and_weights():
     common = {"signal": 2.0, "noise_std": 0.0, "weights": "gaussian"}
-    study = load_study(changed({f"{TRANSITION}.{key}": value for key, value in common.items()}))
-    for cell in study.cells():
+    study = load_study(changed(common))
+    for cell in study.cells("phase_transition"):
         assert {key: getattr(cell.scenario, key) for key in common} == common
+        assert (cell.scenario.condition_number, cell.scenario.structure) == (1, "independent")
+        assert (cell.scenario.strength, cell.scenario.scarce_after) == (0, 0)
+
+
+def test_a_grid_has_its_own_noise_weights_and_trials_where_it_says_so():
+    study = load_study(changed({f"{GRID}.noise_std": [2.0], f"{MULTI}.noise_std": [2.0]}))
+    assert {cell.scenario.noise_std for cell in study.cells("phase_transition")} == {2.0}
+    assert {cell.scenario.noise_std for cell in study.cells("refit_error")} == {0.5}
+    assert {cell.scenario.weights for cell in study.cells("lower_bounds")} == {"gaussian"}
+    assert {cell.scenario.weights for cell in study.cells("refit_error")} == {"sphere"}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "field", "values"),
+    [
+        ("signal_strength", "noise_std", [0.0625, 4.0]),
+        ("coherence", "strength", [0.0, 0.5, 1.0, 0.5]),
+        ("coherence", "structure", ["twin", "twin", "aggregate", "twin"]),
+        ("coherence", "weights", ["sphere", "sphere", "aligned", "sphere"]),
+        ("refit_error", "condition_number", [1.0, 10.0]),
+        ("coverage", "scarce_after", [50, 30, 30]),
+        ("sparsity_necessity", "sparsity", [1, 8]),
+    ],
+)
+def test_every_axis_of_a_grid_reaches_its_scenarios(experiment, field, values):
+    cells = load_study(BASE).cells(experiment)
+    assert [getattr(cell.scenario, field) for cell in cells] == values
+
+
+def test_rounds_with_a_scarce_action_end_with_its_coverage():
+    cells = load_study(BASE).cells("coverage")
+    assert [cell.n_rounds for cell in cells] == [(50, 52, 54), (30, 31, 38), (30, 31, 38)]
+    assert [cell.selection for cell in cells] == ["correlation", "whitened", "least_squares"]
 
 
 def test_a_list_of_rounds_is_put_in_order():
     study = load_study(changed({f"{GRID}.n_rounds": [40, 20, 30]}))
-    assert study.cells()[0].n_rounds == (20, 30, 40)
+    assert study.cells("phase_transition")[0].n_rounds == (20, 30, 40)
 
 
 @pytest.mark.parametrize(
@@ -168,14 +264,20 @@ def test_a_list_of_rounds_is_put_in_order():
 def test_a_share_of_the_actions_is_rounded_and_at_least_one(share, per_round, label):
     changes = {"actions_per_round": ..., "actions_share": share, "n_actions": [16, 64]}
     config = changed({f"{MULTI}.{key}": value for key, value in changes.items()})
-    cells = [cell for cell in load_study(config).cells() if cell.selection == "whitened"]
+    cells = [
+        cell
+        for cell in load_study(config).cells("phase_transition")
+        if cell.selection == "whitened"
+    ]
     assert [cell.scenario.actions_per_round for cell in cells] == per_round
     assert {cell.label for cell in cells} == {label}
 
 
 def test_a_cell_survives_being_taken_apart():
-    for cell in load_study(BASE).cells():
-        assert Cell.from_dict(asdict(cell)) == cell
+    for experiment in EXPERIMENTS:
+        for cell in load_study(BASE).cells(experiment):
+            assert Cell.from_dict(asdict(cell)) == cell
+            assert Cell.from_dict(json.loads(json.dumps(asdict(cell)))) == cell
 
 
 scenarios = st.builds(
@@ -220,11 +322,15 @@ WRONG = [
     ({f"{TRANSITION}.extra": 1}, f"{TRANSITION}.extra: {UNKNOWN}"),
     ({f"{GRID}.extra": 1}, f"{GRID}.extra: {UNKNOWN}"),
     ({f"{MULTI}.rounds.extra": 1}, f"{MULTI}.rounds.extra: {UNKNOWN}"),
-    ({f"{LAW}.extra": 1}, f"{LAW}.extra: {UNKNOWN}"),
+    ({f"{SINGLE}.scarce.extra": 1}, f"{SINGLE}.scarce.extra: {UNKNOWN}"),
+    ({"experiments.scaling_law": {}}, f"experiments.scaling_law: {UNKNOWN}"),
     ({"seed": ...}, "seed: this key is required"),
     ({"experiments": ...}, "experiments: this key is required"),
-    ({LAW: ...}, f"{LAW}: this key is required"),
-    ({f"{TRANSITION}.signal": ...}, f"{TRANSITION}.signal: this key is required"),
+    *(
+        ({f"experiments.{name}": ...}, f"experiments.{name}: this key is required")
+        for name in EXPERIMENTS
+    ),
+    ({"signal": ...}, "signal: this key is required"),
     ({f"{GRID}.design": ...}, f"{GRID}.design: this key is required"),
     ({f"{MULTI}.rounds.to": ...}, f"{MULTI}.rounds.to: this key is required"),
     # types
@@ -237,8 +343,8 @@ WRONG = [
     ({"trials": None}, "trials: Input should be a valid integer (got None)"),
     ({"label": 7}, "label: Input should be a valid string (got 7)"),
     ({"label": None}, "label: Input should be a valid string (got None)"),
-    ({f"{TRANSITION}.signal": "1.0"}, f"{TRANSITION}.signal: Input should be a valid number"),
-    ({f"{TRANSITION}.noise_std": True}, f"{TRANSITION}.noise_std: Input should be a valid number"),
+    ({"signal": "1.0"}, "signal: Input should be a valid number"),
+    ({"noise_std": True}, "noise_std: Input should be a valid number"),
     ({f"{TRANSITION}.grids": {}}, f"{TRANSITION}.grids: Input should be a valid list"),
     ({f"{GRID}.n_actions": 16}, f"{GRID}.n_actions: Input should be a valid list (got 16)"),
     ({f"{GRID}.n_actions[1]": "32"}, f"{GRID}.n_actions[1]: Input should be a valid integer"),
@@ -247,9 +353,9 @@ WRONG = [
     ({f"{GRID}.n_rounds": ["20"]}, f"{GRID}.n_rounds[0]: Input should be a valid integer"),
     ({f"{MULTI}.rounds": 3}, f"{MULTI}.rounds: must be a section"),
     ({f"{MULTI}.rounds.per_doubling": 3.0}, f"{MULTI}.rounds.per_doubling: Input should be a"),
-    ({f"{LAW}.bootstrap": "40"}, f"{LAW}.bootstrap: Input should be a valid integer"),
-    ({f"{LAW}.quantiles": 0.5}, f"{LAW}.quantiles: Input should be a valid list"),
-    ({f"{LAW}.quantiles": ["0.5"]}, f"{LAW}.quantiles[0]: Input should be a valid number"),
+    ({"bootstrap": "40"}, "bootstrap: Input should be a valid integer"),
+    ({"quantiles": 0.5}, "quantiles: Input should be a valid list"),
+    ({"quantiles": ["0.5"]}, "quantiles[0]: Input should be a valid number"),
     ({"experiments": []}, "experiments: must be a section"),
     # ranges
     ({"seed": -1}, "seed: Input should be greater than or equal to 0 (got -1)"),
@@ -257,18 +363,18 @@ WRONG = [
     ({f"{GRID}.trials": 0}, f"{GRID}.trials: Input should be greater than or equal to 1"),
     ({f"{GRID}.sparsity": [0]}, f"{GRID}.sparsity[0]: Input should be greater than or equal to 1"),
     ({f"{GRID}.n_rounds": [0]}, f"{GRID}.n_rounds[0]: Input should be greater than or equal to 1"),
-    ({f"{TRANSITION}.noise_std": -0.1}, f"{TRANSITION}.noise_std: Input should be greater than or"),
-    ({f"{TRANSITION}.noise_std": NAN}, f"{TRANSITION}.noise_std: Input should be"),
-    ({f"{TRANSITION}.noise_std": INF}, f"{TRANSITION}.noise_std: Input should be a finite number"),
-    ({f"{TRANSITION}.signal": 0}, f"{TRANSITION}.signal: Input should be greater than 0 (got 0)"),
-    ({f"{TRANSITION}.signal": -1.0}, f"{TRANSITION}.signal: Input should be greater than 0"),
-    ({f"{TRANSITION}.signal": NAN}, f"{TRANSITION}.signal: Input should be"),
-    ({f"{TRANSITION}.signal": INF}, f"{TRANSITION}.signal: Input should be a finite number"),
-    ({f"{LAW}.quantiles": [0.0]}, f"{LAW}.quantiles[0]: Input should be greater than 0"),
-    ({f"{LAW}.quantiles": [1.0]}, f"{LAW}.quantiles[0]: Input should be less than 1"),
-    ({f"{LAW}.quantiles": [NAN]}, f"{LAW}.quantiles[0]: Input should be"),
-    ({f"{LAW}.bootstrap": 19}, f"{LAW}.bootstrap: Input should be greater than or equal to 20"),
-    ({f"{LAW}.bootstrap": 10_001}, f"{LAW}.bootstrap: Input should be less than or equal to 10000"),
+    ({"noise_std": -0.1}, "noise_std: Input should be greater than or"),
+    ({"noise_std": NAN}, "noise_std: Input should be"),
+    ({"noise_std": INF}, "noise_std: Input should be a finite number"),
+    ({"signal": 0}, "signal: Input should be greater than 0 (got 0)"),
+    ({"signal": -1.0}, "signal: Input should be greater than 0"),
+    ({"signal": NAN}, "signal: Input should be"),
+    ({"signal": INF}, "signal: Input should be a finite number"),
+    ({"quantiles": [0.0]}, "quantiles[0]: Input should be greater than 0"),
+    ({"quantiles": [1.0]}, "quantiles[0]: Input should be less than 1"),
+    ({"quantiles": [NAN]}, "quantiles[0]: Input should be"),
+    ({"bootstrap": 19}, "bootstrap: Input should be greater than or equal to 20"),
+    ({"bootstrap": 100_001}, "bootstrap: Input should be less than or equal to 100000"),
     # empty lists
     ({f"{TRANSITION}.grids": []}, f"{TRANSITION}.grids: List should have at least 1 item"),
     ({f"{GRID}.n_actions": []}, f"{GRID}.n_actions: List should have at least 1 item"),
@@ -276,10 +382,10 @@ WRONG = [
     ({f"{GRID}.latent_dim": []}, f"{GRID}.latent_dim: List should have at least 1 item"),
     ({f"{GRID}.n_rounds": []}, f"{GRID}.n_rounds: List should have at least 1 item"),
     ({f"{GRID}.selection": []}, f"{GRID}.selection: List should have at least 1 item"),
-    ({f"{LAW}.quantiles": []}, f"{LAW}.quantiles: List should have at least 1 item"),
+    ({"quantiles": []}, "quantiles: List should have at least 1 item"),
     # choices
     ({f"{GRID}.design": "triple"}, f"{GRID}.design: Input should be 'single', 'multi' or 'signed'"),
-    ({f"{TRANSITION}.weights": "cube"}, f"{TRANSITION}.weights: Input should be 'sphere' or"),
+    ({"weights": "cube"}, "weights: Input should be 'sphere', 'gaussian' or"),
     ({f"{GRID}.selection": ["best"]}, f"{GRID}.selection[0]: must be one of"),
     ({f"{GRID}.selection": ["best"]}, "correlation, whitened, least_squares"),
     *(
@@ -304,8 +410,8 @@ WRONG = [
     ({f"{GRID}.actions_per_round": 2}, f"{GRID}: actions_per_round and actions_share do not go"),
     ({f"{GRID}.actions_share": 0.5}, f"{GRID}: actions_per_round and actions_share do not go with"),
     ({f"{MULTI}.design": "single"}, f"{MULTI}: actions_per_round and actions_share do not go with"),
-    ({f"{GRID}.n_rounds": ...}, f"{GRID}: give either rounds (a range) or n_rounds (a list)"),
-    ({f"{MULTI}.n_rounds": [20]}, f"{MULTI}: give either rounds (a range) or n_rounds (a list)"),
+    ({f"{GRID}.n_rounds": ...}, f"{GRID}: give either rounds (a range), n_rounds (a list) or"),
+    ({f"{MULTI}.n_rounds": [20]}, f"{MULTI}: give either rounds (a range), n_rounds (a list) or"),
     # numbers of rounds
     ({f"{GRID}.n_rounds": [20, 30, 3]}, f"{GRID}.n_rounds asks for T=3 rounds of signed_M16_k2_d2"),
     ({f"{GRID}.n_rounds": [20, 30, 3]}, "T must be at least 4"),
@@ -323,6 +429,93 @@ WRONG = [
     ({f"{MULTI}.rounds.to": 0.50001}, f"{MULTI}.rounds holds no number of rounds for multi4_M16"),
     ({f"{MULTI}.rounds.per_doubling": 0}, f"{MULTI}.rounds.per_doubling: Input should be greater"),
     ({f"{MULTI}.rounds.per_doubling": 65}, f"{MULTI}.rounds.per_doubling: Input should be less"),
+    ({f"{GRID}.n_rounds": [20, 30]}, "numbers of rounds [20, 30]; a curve needs at least 3"),
+    ({f"{SINGLE}.scarce.coverage": [0, 2]}, "numbers of rounds [50, 52]; a curve needs at least 3"),
+    # a scarce action
+    ({f"{SINGLE}.scarce": ...}, f"{SINGLE}: give either rounds (a range), n_rounds (a list) or"),
+    (
+        {f"{SINGLE}.scarce": ..., f"{SINGLE}.n_rounds": [4, 5, 6]},
+        "experiments.coverage: grids of the coverage experiment need 'scarce'",
+    ),
+    ({f"{SINGLE}.n_rounds": [4, 5, 6]}, f"{SINGLE}: give either rounds (a range), n_rounds (a"),
+    (
+        {f"{SINGLE}.scarce.after": 0},
+        f"{SINGLE}.scarce.after: Input should be greater than or equal",
+    ),
+    ({f"{SINGLE}.scarce.coverage": [-1]}, f"{SINGLE}.scarce.coverage[0]: Input should be greater"),
+    ({f"{SINGLE}.scarce.coverage": []}, f"{SINGLE}.scarce.coverage: List should have at least 1"),
+    ({f"{SINGLE}.scarce.after": ...}, f"{SINGLE}.scarce.after: this key is required"),
+    ({f"{SINGLE}.design": "signed"}, f"{SINGLE}: scarce_after needs rounds that leave actions out"),
+    (
+        {"experiments.coverage.grids[1].actions_per_round": 8},
+        "experiments.coverage.grids[1]: scarce_after needs rounds that leave actions out",
+    ),
+    ({f"{SINGLE}.scarce.after": 3}, f"{SINGLE}.scarce asks for T=3 rounds of single_M8_k2_d2"),
+    # noise, conditioning, correlation
+    ({f"{SIGNAL}.noise_std": []}, f"{SIGNAL}.noise_std: List should have at least 1 item"),
+    ({f"{SIGNAL}.noise_std": 1.0}, f"{SIGNAL}.noise_std: Input should be a valid list"),
+    ({f"{SIGNAL}.noise_std": [-1.0]}, f"{SIGNAL}.noise_std[0]: Input should be greater than or eq"),
+    ({f"{SIGNAL}.noise_std": [INF]}, f"{SIGNAL}.noise_std[0]: Input should be a finite number"),
+    ({f"{SIGNAL}.noise_std": [1.0, 1.0]}, f"{SIGNAL}: noise_std names a value twice: [1.0, 1.0]"),
+    ({f"{REFIT}.condition_number": [0.9]}, f"{REFIT}.condition_number[0]: Input should be greater"),
+    (
+        {f"{REFIT}.condition_number": [INF]},
+        f"{REFIT}.condition_number[0]: Input should be a finite",
+    ),
+    ({f"{REFIT}.condition_number": [2.0] * 2}, f"{REFIT}: condition_number names a value twice"),
+    ({f"{REFIT}.latent_dim": [1]}, f"{REFIT}: condition_number must be 1 where latent_dim d=1"),
+    ({f"{TWIN}.strength": [1.1]}, f"{TWIN}.strength[0]: Input should be less than or equal to 1"),
+    ({f"{TWIN}.strength": [NAN]}, f"{TWIN}.strength[0]: Input should be"),
+    ({f"{TWIN}.strength": [0.5, 0.5]}, f"{TWIN}: strength names a value twice"),
+    ({f"{TWIN}.structure": "tree"}, f"{TWIN}.structure: Input should be 'independent', 'equicorr"),
+    ({f"{TWIN}.structure": "independent"}, f"{TWIN}: strength goes with a structure: equicorrelat"),
+    ({f"{TWIN}.design": "single"}, f"{TWIN}: structure 'twin' goes with design 'signed' only"),
+    ({f"{TWIN}.n_actions": [3]}, f"{TWIN}: n_actions M=3 must hold sparsity k=2 relevant"),
+    ({f"{TWIN}.weights": "equal"}, f"{TWIN}.weights: Input should be 'sphere', 'gaussian' or"),
+    # what each experiment needs
+    ({"experiments.coherence.measured_trials": 0}, "experiments.coherence.measured_trials: Input"),
+    ({"experiments.coherence.measured_trials": ...}, "coherence.measured_trials: this key is req"),
+    (
+        {"experiments.decision_regret.states": 99},
+        "experiments.decision_regret.states: Input should",
+    ),
+    (
+        {"experiments.sparsity_necessity.relative_error": 1.0},
+        "relative_error: Input should be less",
+    ),
+    (
+        {"experiments.sparsity_necessity.relative_error": 0.0},
+        "relative_error: Input should be grea",
+    ),
+    ({f"{BOUNDS}.weights": "sphere"}, "grids of lower_bounds need 'weights: gaussian', the prior"),
+    ({f"{BOUNDS}.weights": ...}, "grids of lower_bounds need 'weights: gaussian', the prior"),
+    (
+        {f"{BOUNDS}.n_actions": [64], f"{BOUNDS}.sparsity": [2, 4]},
+        "n_actions M=64 with sparsity k=4 has 635376 supports; all are enumerated, so at most",
+    ),
+    ({f"{BOUNDS}.sparsity": [9]}, f"{BOUNDS}: sparsity k=9 must not exceed n_actions M=8"),
+    # what an experiment has no axis for
+    (
+        {f"{MULTI}.noise_std": [0.25]},
+        f"{TRANSITION}.grids: noise_std must be the same in all of it, got [0.5, 0.25]; what may "
+        "vary is actions_per_round, design, latent_dim, n_actions, selection, sparsity",
+    ),
+    (
+        {f"{MULTI}.weights": "gaussian"},
+        f"{TRANSITION}.grids: weights must be the same in all of it",
+    ),
+    ({f"{SIGNAL}.n_actions": [8, 9]}, "signal_strength.grids: n_actions must be the same"),
+    ({f"{SIGNAL}.selection": ["correlation", "whitened"]}, "signal_strength.grids: selection must"),
+    ({f"{SINGLE}.sparsity": [2, 3]}, "experiments.coverage.grids: sparsity must be the same"),
+    ({f"{TWIN}.noise_std": [0.5, 1.0]}, "experiments.coherence.grids: noise_std must be the same"),
+    ({f"{REFIT}.sparsity": [1, 2]}, "experiments.refit_error.grids: sparsity must be the same"),
+    (
+        {"experiments.decision_regret.grids[0].sparsity": [1, 2]},
+        "decision_regret.grids: sparsity must be the same in all of it, got [1, 2]; what may vary "
+        "is nothing",
+    ),
+    ({f"{BOUNDS}.noise_std": [0.5, 1.0]}, "experiments.lower_bounds.grids: noise_std must be the"),
+    ({f"{DENSE}.latent_dim": [1, 2]}, "experiments.sparsity_necessity.grids: latent_dim must be"),
 ]
 
 
@@ -334,11 +527,11 @@ def test_the_message_names_the_key_and_what_is_allowed(changes, message):
 
 
 def test_the_message_names_every_key_at_fault():
-    message = message_of(changed({"seed": -1, f"{LAW}.bootstrap": 1, f"{GRID}.extra": 2}))
+    message = message_of(changed({"seed": -1, "bootstrap": 1, f"{GRID}.extra": 2}))
     assert [line.split(":")[0] for line in message.splitlines()] == [
         "seed",
+        "bootstrap",
         f"{GRID}.extra",
-        f"{LAW}.bootstrap",
     ]
 
 
@@ -354,9 +547,12 @@ def test_the_advice_on_the_shortest_range_works():
     load_study(changed({f"{MULTI}.rounds.from": 1.01 * advised}))
 
 
-def test_quantiles_are_not_named_twice():
+@pytest.mark.parametrize("quantiles", [[0.5, 0.5], [0.95, 0.5]])
+def test_quantiles_ascend_and_are_not_named_twice(quantiles):
     # The datasets have an axis of them.
-    assert f"{LAW}" in message_of(changed({f"{LAW}.quantiles": [0.5, 0.5]}))
+    assert "quantiles: must ascend, none of them twice" in message_of(
+        changed({"quantiles": quantiles})
+    )
 
 
 def test_grids_that_overlap_are_named():
@@ -366,24 +562,27 @@ def test_grids_that_overlap_are_named():
     config["experiments"]["phase_transition"]["grids"].append(again)
     message = message_of(config)
     assert f"{TRANSITION}.grids[2] asks for signed_M32_k2_d1_b1_s0.5" in message
-    assert f"{GRID} has it already" in message
+    assert f"{GRID} has its place" in message
 
 
-def test_grids_overlap_by_share_and_number_alike():
-    # Four of sixteen actions are a quarter: one file, but two sets of rounds and trials.
+def test_share_and_number_have_places_of_their_own():
+    # Four of sixteen actions are a quarter: one log, under two names in the dataset.
     again = copy.deepcopy(BASE["experiments"]["phase_transition"]["grids"][1])
     del again["actions_per_round"]
     again |= {"actions_share": 0.25, "trials": 50, "selection": ["correlation"]}
     config = copy.deepcopy(BASE)
     config["experiments"]["phase_transition"]["grids"].append(again)
-    assert f"{TRANSITION}.grids[2]" in message_of(config)
+    cells = load_study(config).cells("phase_transition")
+    same = [cell for cell in cells if cell.scenario == cells[-1].scenario]
+    assert [cell.label for cell in same] == ["multi B=4", "multi B=4", "multi B=25% of M"]
 
 
 def test_another_selection_is_no_overlap():
     again = copy.deepcopy(BASE["experiments"]["phase_transition"]["grids"][0])
     config = copy.deepcopy(BASE)
     config["experiments"]["phase_transition"]["grids"].append(again | {"selection": ["whitened"]})
-    assert len(load_study(config).cells()) == len(load_study(BASE).cells()) + 4
+    before, after = (load_study(one).cells("phase_transition") for one in (BASE, config))
+    assert len(after) == len(before) + 4
 
 
 def test_rounds_that_no_dataset_can_number_are_refused():
@@ -404,6 +603,63 @@ def test_a_checked_study_cannot_be_changed():
 
 
 def test_what_it_asks_for_can_be_simulated():
-    for cell in load_study(BASE).cells():
-        log = simulate_trial(cell.scenario, cell.n_rounds[-1], seed=0, trial=0)
-        assert np.isfinite(log.rewards).all()
+    for experiment in EXPERIMENTS:
+        for cell in load_study(BASE).cells(experiment):
+            log = simulate_trial(cell.scenario, cell.n_rounds[-1], seed=0, trial=0)
+            assert np.isfinite(log.rewards).all()
+
+
+def coherent(**changes):
+    grid = {
+        "design": "signed",
+        "structure": "twin",
+        "strength": [0.0, 0.5],
+        "n_actions": [16],
+        "sparsity": [2],
+        "latent_dim": [2],
+        "n_rounds": [20, 30, 40],
+    }
+    return grid | changes
+
+
+@pytest.mark.parametrize(
+    ("experiment", "grids", "says"),
+    [
+        ("phase_transition", [coherent(selection=["group_lasso"])], "'group_lasso' does not go"),
+        ("coherence", [coherent(selection=["group_lasso"])], "no selection rule of Block-OMP"),
+        (
+            "coherence",
+            [coherent(), coherent(selection=["group_lasso"], n_rounds=[20, 30, 50])],
+            "no selection rule of Block-OMP",
+        ),
+        (
+            "coherence",
+            [coherent(), coherent(selection=["group_lasso"], trials=999)],
+            "no selection rule of Block-OMP",
+        ),
+        (
+            "coherence",
+            [coherent(), coherent(strength=[0.9], n_rounds=[50, 60, 70])],
+            "no number of rounds in common",
+        ),
+        ("lower_bounds", [coherent(weights="gaussian", noise_std=[0.0])], "must be positive"),
+    ],
+)
+def test_cells_that_do_not_go_together_are_named(experiment, grids, says):
+    message = message_of(changed({f"experiments.{experiment}.grids": grids}))
+    assert f"experiments.{experiment}.grids" in message
+    assert says in message
+
+
+def test_structures_are_named_apart_by_their_weights():
+    grids = [
+        coherent(structure="aggregate", weights=weights) for weights in ("aligned", "sphere")
+    ] + [coherent(weights=weights) for weights in ("sphere", "gaussian")]
+    study = load_study(changed({"experiments.coherence.grids": grids}))
+    labels = [cell.label for cell in study.cells("coherence")]
+    assert list(dict.fromkeys(labels)) == [
+        "aggregate",
+        "aggregate, random weights",
+        "twin",
+        "twin, Gaussian weights",
+    ]

@@ -30,7 +30,7 @@ def test_the_configurations_shown_are_valid(root):
         experiment = full["experiments"]["phase_transition"]
         experiment["grids"] = shown["experiments"]["phase_transition"]["grids"]
         study = load_study({**full, "label": shown["label"]})
-        assert len(study.cells()) == 3
+        assert len(study.cells("phase_transition")) == 3
 
 
 def test_every_key_of_the_configuration_is_explained(root):

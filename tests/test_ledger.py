@@ -1,6 +1,7 @@
 """The ledger: what an interval says of a criterion, and what the parts say together."""
 
 import json
+import re
 from itertools import product
 
 import numpy as np
@@ -42,7 +43,9 @@ def entry(**changes):
         "statement": "It works.",
         "source": "Theorem 1",
         "experiment": "trial",
+        "figure": "successes",
         "statistic": "share of successes",
+        "evidence": "It works with probability {0}.",
         "holds_if": "every",
         "parts": [part],
         **changes,
@@ -177,8 +180,9 @@ def test_the_deciding_part_is_the_first_that_does_not_hold():
 def test_a_verdict_tells_its_claim():
     claim = load()
     verdict = judge(claim, dataset((0.6, 0.7, 0.8)).assign_coords(design=["single"]))
-    for key in ("id", "statement", "source", "experiment", "statistic", "holds_if"):
+    for key in ("id", "statement", "source", "experiment", "figure", "statistic", "holds_if"):
         assert verdict[key] == getattr(claim, key)
+    assert verdict["evidence"] == "It works with probability 0.700 [0.600, 0.800]."
     assert verdict["criterion"] == "above 0.5"
     assert verdict["parts"][0]["select"] == {"design": "single", "quantile": 0.95}
 
@@ -191,6 +195,27 @@ def test_a_verdict_tells_its_claim():
 def test_a_verdict_is_plain_json(holds_if, interval):
     verdict = verdict_of(holds_if, [interval, INTERVALS[SUPPORTED]])
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
+
+
+def test_evidence_is_a_sentence_with_the_numbers_of_its_parts():
+    parts = [part(select={"design": str(i), "quantile": 0.95}) for i in range(3)]
+    claim = load(parts=parts, evidence="First {0}, last {2}, again {0}, between {1}.")
+    verdict = judge(claim, dataset((0.6, 0.7, 0.8), (NAN, 0.25, NAN), (NAN, NAN, NAN)))
+    assert verdict["evidence"] == (
+        "First 0.700 [0.600, 0.800], last (not measured), again 0.700 [0.600, 0.800], "
+        "between 0.25 (interval not determined)."
+    )
+    where_nothing_is = load(parts=[part(select={"design": "9", "quantile": 0.95})])
+    verdict = judge(where_nothing_is, dataset((0.6, 0.7, 0.8)))
+    assert verdict["evidence"] == "It works with probability (not measured)."
+
+
+def test_a_variable_without_dimensions_is_one_place():
+    source = xr.Dataset({"share": 0.7, "share_low": 0.6, "share_high": 0.8})
+    verdict = judge(load(parts=[part(select={})]), source)
+    assert (verdict["verdict"], verdict["value"]) == (SUPPORTED, 0.7)
+    with pytest.raises(LedgerError, match=r"claim some-claim: .* a value of each of \[\]; got"):
+        judge(load(), source)
 
 
 def test_an_experiment_is_opened_once_for_all_its_claims():
@@ -219,6 +244,11 @@ def test_an_experiment_is_opened_once_for_all_its_claims():
         ({"statement": None}, "statement"),
         ({"source": 4}, "source"),
         ({"holds_if": "any"}, "holds_if"),
+        ({"figure": None}, "figure"),
+        ({"evidence": 1}, "evidence"),
+        ({"evidence": "Only {1} of it."}, ".*evidence must be a sentence with"),
+        ({"evidence": "The {share} of it."}, ".*evidence must be a sentence with"),
+        ({"evidence": "Not closed {0."}, ".*evidence must be a sentence with"),
         ({"parts": []}, "parts"),
         ({"parts": "none"}, "parts"),
         ({"verdict": "supported"}, "verdict"),
@@ -303,7 +333,7 @@ def test_a_place_that_a_study_does_not_have_is_inconclusive(holds_if, select):
     verdict = judge(load(holds_if=holds_if, parts=[part(select=select)]), source)
     assert verdict["verdict"] == OPEN
     assert verdict["value"] is verdict["low"] is verdict["high"] is None
-    assert evidence(verdict)[0].startswith("one action a round: not measured, inconclusive")
+    assert evidence(verdict)[0].startswith("one action a round: (not measured), inconclusive")
 
 
 # -- the committed ledger ----------------------------------------------------------------------
@@ -313,6 +343,9 @@ def test_the_committed_claims_ask_for_what_the_experiments_hold(root):
     claims = load_claims(yaml.safe_load((root / "config" / "claims.yaml").read_text()))
     assert claims
     for claim in claims:
+        places = {int(number) for number in re.findall(r"{(\d+)}", claim.evidence)}
+        assert places <= set(range(len(claim.parts))), claim.id
+        assert places, claim.id
         variables = KINDS[claim.experiment].variables
         for one in claim.parts:
             for end in ("", "_low", "_high"):
@@ -327,5 +360,5 @@ def test_evidence_is_one_line_of_numbers_a_part():
     lines = evidence(verdict)
     assert len(lines) == 3
     assert lines[0] == "part 0: 0.700 [0.612, 0.800], supported (above 0.5)"
-    assert lines[1].startswith("part 1: 0.250 (interval not determined), inconclusive")
-    assert lines[2] == "part 2: not measured, inconclusive at this size (above 0.5)"
+    assert lines[1].startswith("part 1: 0.25 (interval not determined), inconclusive")
+    assert lines[2] == "part 2: (not measured), inconclusive at this size (above 0.5)"

@@ -1,5 +1,6 @@
 """Scenarios and their logs: what is refused, what is reproducible, what is distributed how."""
 
+import hashlib
 import re
 from dataclasses import asdict, replace
 from itertools import combinations
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import Scenario, simulate_trial
-from sparseact.simulate import draw_sets
-from sparseact.study.recovery import design_of
+from sparseact.simulate import draw_sets, draw_states, latent_scales
+from sparseact.study.stages.trial import design_of
 
 SINGLE = Scenario(design="single", n_actions=11, sparsity=3, latent_dim=2)
 MULTI = Scenario(design="multi", n_actions=11, sparsity=3, latent_dim=2, actions_per_round=4)
@@ -21,14 +22,22 @@ SIGNED = Scenario(design="signed", n_actions=11, sparsity=3, latent_dim=2)
 ALPHA = 1e-4
 
 DESIGNS = [SINGLE, MULTI, SIGNED]
-EVERY = [replace(one, weights=weights) for one in DESIGNS for weights in ("sphere", "gaussian")]
+EQUICORRELATED = replace(SIGNED, structure="equicorrelated", strength=0.4)
+TWIN = replace(SIGNED, structure="twin", strength=0.7)
+AGGREGATE = replace(SIGNED, structure="aggregate", strength=1.0)
+SCARCE = [replace(one, scarce_after=25) for one in (SINGLE, MULTI)]
+EVERY = [
+    *(replace(one, weights=weights) for one in DESIGNS for weights in ("sphere", "gaussian")),
+    *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE),
+    replace(SIGNED, condition_number=50.0, weights="aligned"),
+]
 
 every_scenario = pytest.mark.parametrize("scenario", EVERY, ids=lambda one: one.name)
 every_design = pytest.mark.parametrize("scenario", DESIGNS, ids=lambda one: one.design)
 
 
 def arrays_of(log):
-    return [log.latents, log.activations, log.support, log.weights, log.rewards]
+    return [log.latents, log.activations, log.support, log.weights, log.rewards, log.decoys]
 
 
 def assert_same_bits(one, other):
@@ -55,15 +64,40 @@ def assert_same_bits(one, other):
         ({"signal": np.nan}, "signal"),
         ({"signal": np.inf}, "signal"),
         ({"design": "triple"}, r"design must be one of \('single', 'multi', 'signed'\)"),
-        ({"weights": "cube"}, r"weights must be one of \('sphere', 'gaussian'\), got 'cube'"),
+        (
+            {"weights": "cube"},
+            r"weights must be one of \('sphere', 'gaussian', 'aligned'\), got 'cube'",
+        ),
         ({"n_actions": 0}, "n_actions must be at least 1, got 0"),
         ({"sparsity": 0}, "sparsity must be at least 1, got 0"),
         ({"latent_dim": -2}, "latent_dim must be at least 1, got -2"),
+        ({"condition_number": 0.5}, "condition_number must be at least 1, got 0.5"),
+        ({"condition_number": np.inf}, "condition_number"),
+        ({"condition_number": np.nan}, "condition_number"),
+        ({"condition_number": 2.0, "latent_dim": 1}, "must be 1 where latent_dim d=1"),
+        ({"structure": "tree"}, "structure must be one of"),
+        ({"structure": "twin"}, "structure 'twin' goes with design 'signed' only"),
+        ({"strength": 0.5}, "strength goes with a structure"),
+        ({"strength": 1.5}, r"strength must lie within \[0, 1\], got 1.5"),
+        ({"strength": np.nan}, "strength"),
+        ({"scarce_after": -1}, "scarce_after must not be negative, got -1"),
+        ({"scarce_after": 5, "actions_per_round": 11}, "rounds that leave actions out"),
+        ({"scarce_after": 5, "design": "signed"}, "rounds that leave actions out"),
     ],
 )
 def test_bad_scenarios_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(MULTI, **changes)
+
+
+@pytest.mark.parametrize(("structure", "n_decoys"), [("twin", 6), ("aggregate", 1)])
+def test_decoys_need_room(structure, n_decoys):
+    least = Scenario(
+        design="signed", n_actions=6 + n_decoys, sparsity=6, latent_dim=1, structure=structure
+    )
+    assert least.n_decoys == n_decoys
+    with pytest.raises(ValueError, match=f"6 relevant actions and {n_decoys} decoys"):
+        replace(least, n_actions=5 + n_decoys)
 
 
 def test_the_bounds_themselves_are_allowed():
@@ -96,8 +130,29 @@ scenarios = st.builds(
     actions_per_round=st.integers(1, 3),
     signal=positive,
     noise_std=positive | st.just(0.0),
-    weights=st.sampled_from(["sphere", "gaussian"]),
+    weights=st.sampled_from(["sphere", "gaussian", "aligned"]),
 )
+conditioned = st.builds(
+    replace, scenarios, latent_dim=st.just(2), condition_number=st.floats(1, 1e6)
+)
+structured = st.builds(
+    Scenario,
+    design=st.just("signed"),
+    n_actions=st.integers(9, 12),
+    sparsity=st.integers(1, 3),
+    latent_dim=st.integers(1, 3),
+    structure=st.sampled_from(["equicorrelated", "twin", "aggregate"]),
+    strength=st.floats(0, 1),
+)
+scarce = st.builds(
+    Scenario,
+    design=st.sampled_from(["single", "multi"]),
+    n_actions=st.integers(9, 12),
+    sparsity=st.integers(1, 3),
+    latent_dim=st.integers(1, 3),
+    scarce_after=st.integers(0, 2**31),
+)
+scenarios |= conditioned | structured | scarce
 
 
 @given(scenarios, scenarios)
@@ -120,6 +175,30 @@ def test_a_name_is_what_it_was():
     # It keys the random numbers: another name is another study.
     assert SIGNED.name == "signed_M11_k3_d2_b1_s0.5"
     assert replace(MULTI, weights="gaussian").name == "multi4_M11_k3_d2_b1_s0.5_gaussian"
+    assert TWIN.name == "signed_M11_k3_d2_b1_s0.5_twin0.7"
+    assert SCARCE[0].name == "single_M11_k3_d2_b1_s0.5_scarce25"
+    worst = replace(AGGREGATE, weights="aligned", condition_number=50.0)
+    assert worst.name == "signed_M11_k3_d2_b1_s0.5_aligned_c50_aggregate1"
+
+
+def test_what_is_not_asked_for_changes_no_name():
+    plain = {"condition_number": 1.0, "structure": "independent", "strength": 0.0}
+    for scenario in DESIGNS:
+        told = replace(scenario, **plain, weights="sphere", scarce_after=0)
+        assert told == scenario
+        assert told.name == scenario.name
+        log = simulate_trial(scenario, 5, seed=0, trial=0)
+        assert log.decoys.size == 0
+        assert log.scarce is None
+
+
+def test_draws_are_what_they_were():
+    # Of logs as drawn before there were structures: another draw is another study.
+    drawn = ("48bf29ef1a0fe455", "93345a0af555b457", "4d8be67c7cde75b0")
+    for scenario, expected in zip(DESIGNS, drawn, strict=True):
+        log = simulate_trial(scenario, 50, seed=20260108, trial=3)
+        content = log.activations.tobytes() + log.support.astype("<i8").tobytes()
+        assert hashlib.sha256(content).hexdigest()[:16] == expected, scenario.name
 
 
 # -- what is reproducible ----------------------------------------------------------------------
@@ -131,8 +210,9 @@ def test_a_name_is_what_it_was():
 def test_a_longer_log_begins_with_the_shorter_one(scenario, short, more, seed):
     a = simulate_trial(scenario, short, seed=seed, trial=1)
     b = simulate_trial(scenario, short + more, seed=seed, trial=1)
-    for mine, yours in ((a.support, b.support), (a.weights, b.weights)):
-        assert mine.tobytes() == yours.tobytes()
+    assert a.scarce == b.scarce
+    for name in ("support", "weights", "decoys"):
+        assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
     for name in ("latents", "activations", "rewards"):
         mine, yours = getattr(a, name), getattr(b, name)
         assert mine.dtype == yours.dtype
@@ -334,3 +414,159 @@ def test_the_support_is_ascending_and_uniform_over_sets_of_actions():
     drawn = [simulate_trial(scenario, 1, seed=7, trial=trial).support for trial in range(2000)]
     counts = np.bincount([places[tuple(one.tolist())] for one in drawn], minlength=10)
     assert scipy.stats.chisquare(counts).pvalue > ALPHA
+
+
+# -- structures --------------------------------------------------------------------------------
+
+T = 20_000
+
+
+def signs_of(scenario, n_rounds=T, trial=0):
+    """Signs (T, M) of one log, and the log."""
+    log = simulate_trial(scenario, n_rounds, seed=11, trial=trial)
+    return design_of(scenario, log.latents, log.activations).activations, log
+
+
+def assert_correlations(signs, expected):
+    """Mean products of fair signs, against what they should be, within five standard errors."""
+    found = signs.T @ signs / len(signs)
+    reach = 5 * np.sqrt((1 - expected**2) / len(signs))
+    assert (np.abs(found - expected) <= reach + 1e-12).all()
+    assert (np.abs(signs.mean(axis=0)) <= 5 / np.sqrt(len(signs))).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.81, 1.0])
+def test_equicorrelated_actions_are_all_correlated_alike(strength):
+    signs, log = signs_of(replace(EQUICORRELATED, strength=strength))
+    expected = np.full((11, 11), strength)
+    np.fill_diagonal(expected, 1)
+    assert_correlations(signs, expected)
+    assert log.decoys.size == 0
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 0.9, 1.0])
+def test_twins_follow_their_own_action_and_nothing_else(strength):
+    signs, log = signs_of(replace(TWIN, strength=strength))
+    assert len(log.decoys) == 3
+    assert not set(log.decoys) & set(log.support)
+    expected = np.eye(11)
+    expected[log.support, log.decoys] = expected[log.decoys, log.support] = strength
+    assert_correlations(signs, expected)
+
+
+@pytest.mark.parametrize("sparsity", [1, 2, 3, 4])
+def test_an_aggregate_decoy_takes_the_sign_of_the_sum(sparsity):
+    signs, log = signs_of(replace(AGGREGATE, sparsity=sparsity))
+    (decoy,) = log.decoys
+    assert decoy not in log.support
+    total, own = signs[:, log.support].sum(axis=1), signs[:, decoy]
+    told = total != 0
+    np.testing.assert_array_equal(own[told], np.sign(total[told]))
+    assert told.all() == (sparsity % 2 == 1)
+    if sparsity % 2 == 0:  # a tie is broken by a fair sign, which has nothing to do with the others
+        tied = signs[~told]
+        assert len(tied) > 0.3 * T
+        assert abs(own[~told].mean()) <= 5 / np.sqrt(len(tied))
+        with_each = tied[:, log.support].T @ own[~told] / len(tied)
+        assert (np.abs(with_each) <= 5 / np.sqrt(len(tied))).all()
+
+
+@pytest.mark.parametrize(("sparsity", "expected"), [(1, 1.0), (2, 0.5), (3, 0.5), (4, 0.375)])
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_an_aggregate_decoy_follows_each_action_as_much(sparsity, expected, strength):
+    # E[s_1 sign(s_1 + … + s_k)], by hand.
+    signs, log = signs_of(replace(AGGREGATE, sparsity=sparsity, strength=strength))
+    correlations = np.eye(11)
+    correlations[log.support, log.decoys] = correlations[log.decoys, log.support] = (
+        strength * expected
+    )
+    assert_correlations(signs, correlations)
+
+
+@pytest.mark.parametrize(
+    ("condition_number", "latent_dim", "eigenvalues"),
+    [(100.0, 3, [1, 0.1, 0.01]), (16.0, 2, [1, 1 / 16]), (1.0, 3, [1, 1, 1]), (1.0, 1, [1])],
+)
+def test_the_condition_number_gives_the_eigenvalues(condition_number, latent_dim, eigenvalues):
+    scenario = replace(SIGNED, latent_dim=latent_dim, condition_number=condition_number)
+    np.testing.assert_allclose(latent_scales(scenario) ** 2, eigenvalues)
+    log = simulate_trial(scenario, T, seed=3, trial=0)
+    assert log.latents.dtype == np.float32
+    for latents in (log.latents, draw_states(scenario, T, seed=3, trial=0)):
+        standard = latents / np.sqrt(eigenvalues)
+        for column in standard.T:
+            assert scipy.stats.kstest(column, scipy.stats.norm.cdf).pvalue > ALPHA
+        gram = standard.T @ standard / T
+        assert (np.abs(gram - np.eye(latent_dim)) <= 5 * np.sqrt(2 / T)).all()
+
+
+def test_aligned_weights_are_all_the_same_on_the_sphere():
+    scenario = replace(SIGNED, weights="aligned", signal=2.0)
+    drawn = [simulate_trial(scenario, 1, seed=0, trial=trial).weights for trial in range(400)]
+    for weights in drawn:
+        np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 2.0, rtol=1e-14)
+        assert (weights == weights[0]).all()
+    angles = np.arctan2(*np.array([weights[0] for weights in drawn]).T)
+    uniform = scipy.stats.uniform(-np.pi, 2 * np.pi)
+    assert scipy.stats.kstest(angles, uniform.cdf).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("scenario", SCARCE, ids=lambda one: one.design)
+@pytest.mark.parametrize("after", [1, 25, 60])
+def test_a_scarce_action_is_used_late_and_then_always(scenario, after):
+    scenario = replace(scenario, scarce_after=after)
+    for trial in range(10):
+        log = simulate_trial(scenario, 60, seed=2, trial=trial)
+        assert log.scarce in log.support
+        used = (log.activations == log.scarce).any(axis=1)
+        assert not used[:after].any()
+        assert used[after:].all()
+        assert (np.diff(log.activations.astype(int), axis=1) > 0).all()
+        assert log.activations.shape == (60, scenario.actions_per_round)
+        assert log.activations.max() < 11
+
+
+def test_any_relevant_action_may_be_the_scarce_one():
+    drawn = [simulate_trial(SCARCE[1], 1, seed=7, trial=trial) for trial in range(900)]
+    ranks = [log.support.tolist().index(log.scarce) for log in drawn]
+    assert scipy.stats.chisquare(np.bincount(ranks, minlength=3)).pvalue > ALPHA
+    ids = [log.scarce for log in drawn]
+    assert scipy.stats.chisquare(np.bincount(ids, minlength=11)).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_actions_beside_a_scarce_one_are_uniform(size):
+    scenario = Scenario(
+        design="multi",
+        n_actions=5,
+        sparsity=2,
+        latent_dim=1,
+        actions_per_round=size,
+        scarce_after=20_000,
+    )
+    log = simulate_trial(scenario, 40_000, seed=4, trial=1)
+    others = sorted({*range(5)} - {log.scarce})
+    for part, beside in ((log.activations[:20_000], size), (log.activations[20_000:], size - 1)):
+        sets = [tuple(one for one in ids if one != log.scarce) for ids in part.tolist()]
+        places = {one: i for i, one in enumerate(combinations(others, beside))}
+        counts = np.bincount([places[one] for one in sets], minlength=len(places))
+        assert len(counts) == 1 or scipy.stats.chisquare(counts).pvalue > ALPHA
+
+
+# -- fresh states ------------------------------------------------------------------------------
+
+
+def test_fresh_states_are_in_no_log_and_reproducible():
+    states = draw_states(SIGNED, 300, seed=5, trial=2)
+    assert states.shape == (300, 2)
+    np.testing.assert_array_equal(states, draw_states(SIGNED, 300, seed=5, trial=2))
+    np.testing.assert_array_equal(states[:7], draw_states(SIGNED, 7, seed=5, trial=2))
+    for other in (
+        draw_states(SIGNED, 300, seed=5, trial=3),
+        draw_states(SIGNED, 300, seed=6, trial=2),
+        draw_states(replace(SIGNED, noise_std=1.0), 300, seed=5, trial=2),
+        simulate_trial(SIGNED, 300, seed=5, trial=2).latents,
+    ):
+        for one, another in zip(states.T, other.T, strict=True):
+            assert scipy.stats.pearsonr(one, another).pvalue > ALPHA
+            assert not np.isclose(one, another, rtol=1e-6).any()

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from functools import partial
 
 import netCDF4
 import numpy as np
@@ -22,7 +23,7 @@ from sparseact.study.variables import KINDS, VARIABLES, Variable
 TRIALS, ROUNDS = 3, 7
 
 
-def small_log(design="multi"):
+def small_log(design="multi", **more):
     rng = np.random.default_rng(0)
     used = (
         {"activation_bits": rng.integers(0, 256, (TRIALS, ROUNDS, 2), dtype=np.uint8)}
@@ -35,6 +36,7 @@ def small_log(design="multi"):
         "reward": rng.standard_normal((TRIALS, ROUNDS)),
         "support": rng.integers(0, 300, (TRIALS, 2), dtype=np.uint16),
         "weights": rng.standard_normal((TRIALS, 2, 4)),
+        **more,
     }
 
 
@@ -68,18 +70,20 @@ def small(kind):
     return arrays
 
 
+DECOYS = np.arange(2 * TRIALS, dtype=np.uint16).reshape(TRIALS, 2)
 SMALL = {
+    **{kind: partial(small, kind) for kind in KINDS},
     "log": small_log,
-    "signed log": lambda: small_log("signed"),
+    "signed log": partial(small_log, "signed"),
+    "decoy log": partial(small_log, "signed", decoy=DECOYS),
+    "scarce log": partial(small_log, scarce=DECOYS[:, 0]),
     "recovery": small_recovery,
-    "phase_transition": lambda: small("phase_transition"),
-    "scaling_law": lambda: small("scaling_law"),
 }
 every_kind = pytest.mark.parametrize("example", SMALL)
 
 
 def kind_of(example):
-    return example.removeprefix("signed ")
+    return example.split(" ")[-1]
 
 
 def raw(path, kind, arrays, dims=None):
@@ -132,7 +136,7 @@ def test_a_labelled_dataset_has_coordinates_units_and_attributes(tmp_path, examp
     assert ds.attrs["seed"] == 7
 
 
-@pytest.mark.parametrize("example", ["recovery", "phase_transition", "scaling_law"])
+@pytest.mark.parametrize("example", KINDS)
 def test_other_tools_read_the_same(tmp_path, example):
     arrays, path = SMALL[example](), tmp_path / "data.nc"
     write(path, example, arrays)
@@ -231,12 +235,14 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, interruption):
 
 # -- what is refused ---------------------------------------------------------------------------
 
-# HDF5 keeps no checksum of text of variable length.
+# HDF5 keeps no checksum of text of variable length, nor of a single number.
+CHECKED = ("log", "signed log", "decoy log", "scarce log", "recovery", "detection", "decision")
+CHECKED += ("phase_transition", "scaling_law", "coverage", "refit_error")
 NUMBERS = [
     (example, name)
-    for example, make in SMALL.items()
-    for name in make()
-    if VARIABLES[name].dtype != "str"
+    for example in CHECKED
+    for name in SMALL[example]()
+    if VARIABLES[name].dtype != "str" and KINDS[kind_of(example)].variables[name]
 ]
 
 

@@ -14,31 +14,105 @@ import yaml
 pytestmark = pytest.mark.workflow
 
 PARTS = ("Snakefile", "environment.yml", "config", "workflow", "src", "notebooks")
-TINY = {
-    "label": "tiny",
-    "trials": 16,
-    "experiments": {
-        "phase_transition": {
-            "grids": [
-                {
-                    "design": "signed",
-                    "n_actions": [8, 16, 32],
-                    "sparsity": [1],
-                    "latent_dim": [1],
-                    "rounds": {"from": 0.5, "to": 4.0, "per_doubling": 2},
-                },
-                {
-                    "design": "single",
-                    "n_actions": [8, 16],
-                    "sparsity": [1],
-                    "latent_dim": [2],
-                    "rounds": {"from": 0.3, "to": 4.0, "per_doubling": 2},
-                    "selection": ["correlation", "whitened"],
-                },
-            ]
-        },
-        "scaling_law": {"bootstrap": 20},
-    },
+TINY = yaml.safe_load(
+    """
+    label: tiny
+    trials: 16
+    bootstrap: 20
+    experiments:
+      phase_transition:
+        grids:
+          - design: signed
+            n_actions: [8, 16]
+            sparsity: [1]
+            latent_dim: [1]
+            rounds: {from: 0.5, to: 4.0, per_doubling: 2}
+          - design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            rounds: {from: 0.3, to: 4.0, per_doubling: 2}
+            selection: [correlation, whitened]
+      signal_strength:
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [1]
+            noise_std: [0.5, 2.0]
+            n_rounds: [4, 8, 16, 32, 64]
+      coverage:
+        grids:
+          - design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            scarce: {after: 20, coverage: [0, 2, 8, 32]}
+      coherence:
+        measured_trials: 4
+        grids:
+          - design: signed
+            structure: twin
+            strength: [0.0, 0.8]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 64]
+          - design: signed
+            structure: twin
+            strength: [0.8]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            trials: 4
+            selection: [group_lasso]
+            n_rounds: [8, 16, 64]
+      refit_error:
+        grids:
+          - design: signed
+            condition_number: [1.0, 10.0]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
+      decision_regret:
+        states: 100
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [4, 8, 16, 64]
+      lower_bounds:
+        grids:
+          - design: signed
+            weights: gaussian
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [1]
+            n_rounds: [2, 8, 32, 64]
+      sparsity_necessity:
+        grids:
+          - design: signed
+            weights: gaussian
+            n_actions: [8]
+            sparsity: [1, 8]
+            latent_dim: [1]
+            n_rounds: [8, 16, 32, 64]
+    """
+)
+EXPERIMENTS = (*TINY["experiments"], "scaling_law")
+# How many files each stage leaves.
+STAGES = {
+    "simulate": 11,
+    "recover": 11,
+    "rival": 1,
+    "detect": 1,
+    "refit": 4,
+    "decide": 1,
+    "dense": 2,
+    "diagnose": 2,
+    "bound": 1,
 }
 
 
@@ -92,6 +166,15 @@ class Study:
         return found
 
 
+def notebooks(study):
+    """Names of the notebooks that are rendered."""
+    return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
+
+
+def claims_of(study):
+    return json.loads((study.folder / "reports/tiny/claims.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def study(root, tmp_path_factory):
     one = Study(root, tmp_path_factory.mktemp("study") / "here")
@@ -111,13 +194,23 @@ def copy(study, tmp_path):
 
 def test_it_leaves_datasets_figures_and_pages(study):
     products = study.products()
-    for name in ("results/tiny/phase_transition.nc", "results/tiny/scaling_law.nc"):
-        assert name in products
-    for name in ("index.html", "claims.html", "claims.json", "rounds_needed.html"):
+    for name in EXPERIMENTS:
+        assert f"results/tiny/{name}.nc" in products
+    for name in ("index.html", "claims.html", "claims.json"):
         assert f"reports/tiny/{name}" in products
-    for suffix in ("pdf", "svg", "png"):
-        assert f"reports/tiny/figures/rounds_needed.{suffix}" in products
+    for name in notebooks(study):
+        assert f"reports/tiny/{name}.html" in products
+    for figure in {"rounds_needed", *(claim["figure"] for claim in claims_of(study))}:
+        for suffix in ("pdf", "svg", "png"):
+            assert f"reports/tiny/figures/{figure}.{suffix}" in products
     assert not [name for name in products if ".part" in name]
+
+
+def test_what_experiments_share_is_made_once(study):
+    left = {
+        stage: len(list((study.folder / f"results/tiny/{stage}").iterdir())) for stage in STAGES
+    }
+    assert left == STAGES
 
 
 def test_a_second_run_has_nothing_to_do(study):
@@ -140,19 +233,22 @@ def test_pages_are_self_contained_and_say_nothing_of_this_machine(study):
             assert sys.prefix not in text, name
         if name.endswith(".html"):
             assert not re.search(r'(src|href)="https?://', text), name
-    executed = json.loads((study.folder / "reports/tiny/rounds_needed.ipynb").read_text())
-    streams = [
-        out
-        for cell in executed["cells"]
-        for out in cell.get("outputs", [])
-        if out["output_type"] in ("stream", "error")
-    ]
-    assert not streams
+    for name in notebooks(study):
+        executed = json.loads((study.folder / f"reports/tiny/{name}.ipynb").read_text())
+        streams = [
+            out
+            for cell in executed["cells"]
+            for out in cell.get("outputs", [])
+            if out["output_type"] in ("stream", "error")
+        ]
+        assert not streams, name
 
 
 def test_claims_carry_the_agreed_fields(study):
-    claims = json.loads((study.folder / "reports/tiny/claims.json").read_text())
-    assert [claim["id"] for claim in claims] == ["recovery", "log-actions", "rate"]
+    claims = claims_of(study)
+    ledger = yaml.safe_load((study.folder / "config/claims.yaml").read_text())
+    assert [claim["id"] for claim in claims] == [claim["id"] for claim in ledger]
+    assert {"recovery", "log-actions", "rate"} <= {claim["id"] for claim in claims}
     fields = {"id", "verdict", "statistic", "value", "low", "high", "criterion", "experiment"}
     for claim in claims:
         assert fields <= claim.keys()
@@ -176,10 +272,10 @@ def test_other_cores_folder_hash_seed_and_home_give_the_same_bytes(study, root, 
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
-def changed(**grid):
-    """The tiny configuration with keys of its first grid changed."""
+def changed(experiment="phase_transition", **grid):
+    """The tiny configuration with keys of the first grid of an experiment changed."""
     config = json.loads(json.dumps(TINY))
-    config["experiments"]["phase_transition"]["grids"][0].update(grid)
+    config["experiments"][experiment]["grids"][0].update(grid)
     return config
 
 
@@ -189,15 +285,12 @@ def changed(**grid):
         ({**TINY, "trails": 3}, "trails", "unknown key"),
         ({**TINY, "trials": "many"}, "trials", "integer"),
         (changed(sparsity=[9]), "grids[0]", "must not exceed n_actions M=8"),
+        (changed(noise_std=[0.5, 1.0]), "phase_transition.grids", "noise_std must be the same"),
         (changed(design="multi", actions_per_round=9), "grids[0]", "between 1 and n_actions M=8"),
         (changed(n_actions=[]), "grids[0].n_actions", "at least 1 item"),
         (changed(rounds=None, n_rounds=[0]), "grids[0].n_rounds[0]", "greater than or equal to 1"),
         (changed(latent_dim=[40]), "grids[0].rounds", "T must be at least 40"),
-        (
-            {**TINY, "experiments": {"phase_transition": {"noise_std": -1.0}}},
-            "experiments.phase_transition.noise_std",
-            "greater than or equal to 0",
-        ),
+        ({**TINY, "noise_std": -1.0}, "noise_std", "greater than or equal to 0"),
     ],
 )
 def test_a_wrong_configuration_stops_before_any_job(study, config, key, allowed, tmp_path):
@@ -237,20 +330,14 @@ def test_a_result_of_another_scenario_is_named_and_not_used(copy):
 
 
 def test_a_study_of_one_design_is_rendered_too(copy):
-    grids = TINY["experiments"]["phase_transition"]["grids"]
-    copy.configure(
-        {
-            **TINY,
-            "label": "one",
-            "experiments": {
-                "phase_transition": {"grids": [{**grids[1], "selection": ["correlation"]}]},
-                "scaling_law": {"bootstrap": 20},
-            },
-        }
-    )
+    config = json.loads(json.dumps(TINY))
+    single = config["experiments"]["phase_transition"]["grids"][1]
+    config["experiments"]["phase_transition"]["grids"] = [{**single, "selection": ["correlation"]}]
+    copy.configure(config)
+    shutil.rmtree(copy.folder / "reports")
     done = copy.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (copy.folder / "reports/one/index.html").exists()
+    assert (copy.folder / "reports/tiny/index.html").exists()
 
 
 def edit(path, old, new):
@@ -261,28 +348,54 @@ def edit(path, old, new):
 
 def test_only_what_depends_on_an_edit_runs_again(copy):
     package = copy.folder / "src/sparseact"
-    report = {"render_rounds_needed": 1, "index": 1, "all": 1}
+    judged = {"check": 1, "judge": 1, "index": 1, "all": 1}
+    judged |= {f"render_{name}": 1 for name in notebooks(copy)}
     edit(package / "omp.py", "# A residual below", "# Said otherwise: a residual below")
     edit(package / "design.py", '"""The design of a log', '"""In other words, the design of a log')
-    edit(package / "study/config.py", "return tuple(self._expand())", "return (*self._expand(),)")
+    edit(
+        package / "study/config.py",
+        "tuple(self._expand(experiment))",
+        "(*self._expand(experiment),)",
+    )
     (copy.folder / "config/README.md").write_text("")
     assert copy.planned() == {}
     edit(copy.folder / "notebooks/rounds_needed.ipynb", "# Verdicts", "# The verdicts")
-    assert copy.planned() == report
+    assert copy.planned() == {"render_rounds_needed": 1, "index": 1, "all": 1}
     edit(package / "laws.py", "_LOG_CONSTANT = (-7.0, 7.0)", "_LOG_CONSTANT = (-7.0, 7.5)")
-    assert copy.planned() == {"scaling_law": 1, "judge": 1, **report}
+    expected = {"scaling_law": 1, **judged}
+    assert copy.planned() == expected
+    edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
+    expected |= {"detect": 1, "bound": 1, "collect_coverage": 1, "collect_lower_bounds": 1}
+    assert copy.planned() == expected
     edit(package / "omp.py", "_TIE = 1e-10", "_TIE = 1e-9")
-    assert copy.planned() == {
-        **{"recover": 7, "phase_transition": 1, "scaling_law": 1, "judge": 1},
-        **report,
-    }
+    expected |= {stage: STAGES[stage] for stage in ("recover", "refit", "decide")}
+    expected |= {f"collect_{name}": 1 for name in TINY["experiments"]}
+    assert copy.planned() == expected
 
 
-def test_a_new_value_in_a_grid_runs_only_what_is_new(copy):
-    copy.configure(changed(n_actions=[8, 16, 32, 64]))
-    counts = copy.planned("datasets")
-    expected = {"simulate": 1, "recover": 1, "phase_transition": 1, "scaling_law": 1}
-    assert counts == {**expected, "datasets": 1}
+@pytest.mark.parametrize(
+    ("experiment", "changes", "stages"),
+    [
+        ("phase_transition", {"n_actions": [8, 16, 32]}, {"simulate": 1, "recover": 1}),
+        (
+            "refit_error",
+            {"condition_number": [1.0, 5.0, 10.0]},
+            {"simulate": 1, "recover": 1, "refit": 1},
+        ),
+        (
+            "sparsity_necessity",
+            {"sparsity": [1, 2, 8]},
+            {"simulate": 1, "recover": 1, "refit": 1, "dense": 1},
+        ),
+        ("coherence", {"strength": [0.0, 0.5, 0.8]}, {"simulate": 1, "recover": 1, "diagnose": 1}),
+    ],
+)
+def test_a_new_value_in_a_grid_runs_only_what_is_new(copy, experiment, changes, stages):
+    copy.configure(changed(experiment, **changes))
+    expected = {**stages, f"collect_{experiment}": 1, "datasets": 1}
+    if experiment == "phase_transition":
+        expected["scaling_law"] = 1
+    assert copy.planned("datasets") == expected
 
 
 def test_snakemakes_own_report_is_written_offline(copy):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparseact.design import KhatriRaoDesign
     from sparseact.estimator import BlockOMP
-    from sparseact.omp import BlockOMPResult, NestedResult, block_omp, block_omp_nested, refit
+    from sparseact.inference import Refit, decide, refit
+    from sparseact.omp import BlockOMPResult, NestedResult, block_omp, block_omp_nested
     from sparseact.scenario import Scenario
     from sparseact.simulate import TrialLog, simulate_trial
 
@@ -20,11 +21,13 @@ _HOME = {
     "BlockOMPResult": "omp",
     "KhatriRaoDesign": "design",
     "NestedResult": "omp",
+    "Refit": "inference",
     "Scenario": "scenario",
     "TrialLog": "simulate",
     "block_omp": "omp",
     "block_omp_nested": "omp",
-    "refit": "omp",
+    "decide": "inference",
+    "refit": "inference",
     "simulate_trial": "simulate",
 }
 
@@ -33,10 +36,12 @@ __all__ = [
     "BlockOMPResult",
     "KhatriRaoDesign",
     "NestedResult",
+    "Refit",
     "Scenario",
     "TrialLog",
     "block_omp",
     "block_omp_nested",
+    "decide",
     "refit",
     "simulate_trial",
 ]

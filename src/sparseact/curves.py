@@ -87,13 +87,13 @@ def fit_curve(
     centre = float(log_x.mean())
     predictors = np.vander(log_x - centre, 3, increasing=True)
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of steps that overshoot on the way
         warnings.simplefilter("error", PerfectSeparationWarning)
         try:
             model = GLM(np.column_stack([won, lost]), predictors, family=Binomial())
             fit = model.fit(start_params=start and start.coefficients, attach_wls=False)
             # Reweighted least squares takes no half steps and can overshoot steep data for good.
             if not _is_maximum(fit):
-                warnings.simplefilter("ignore", RuntimeWarning)
                 warnings.simplefilter("ignore", HessianInversionWarning)
                 fit = model.fit(method="bfgs", maxiter=1000, disp=0)
         except PerfectSeparationWarning:

@@ -65,6 +65,29 @@ class BlockDesign(Protocol):
         """(m, d, R) the columns of each block named, transposed."""
 
 
+def prefix_lengths(lengths: Sequence[int] | npt.ArrayLike, n_rounds: int) -> Ints:
+    """Check the lengths of the prefixes of a log (p,).
+
+    Raises
+    ------
+    ValueError
+        If they are not strictly ascending within 1 … T.
+    """
+    ends = np.asarray(lengths, dtype=np.intp)
+    if (
+        ends.ndim != 1
+        or ends.size == 0
+        or ends[0] < 1
+        or ends[-1] > n_rounds
+        or (np.diff(ends) <= 0).any()
+    ):
+        raise ValueError(
+            f"numbers of rounds must be strictly ascending between 1 and {n_rounds}, "
+            f"got {ends.tolist()}"
+        )
+    return ends
+
+
 class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     """The design of a log of latents and activations, never materialised.
 
@@ -185,6 +208,17 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def block_size(self) -> int:
         """d, the latent dimension."""
         return int(self.latents.shape[1])
+
+    def head(self, n_rounds: int) -> KhatriRaoDesign:
+        """The design of the first rounds of the log.
+
+        Raises
+        ------
+        ValueError
+            If there are not that many.
+        """
+        (end,) = prefix_lengths([n_rounds], self.n_rounds)
+        return KhatriRaoDesign(self.latents[:end], self.activations[:end])
 
     @property
     def coverage(self) -> Floats:

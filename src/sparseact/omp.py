@@ -17,9 +17,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 
-from sparseact.design import BlockDesign, Floats, Ints
+from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
+from sparseact.inference import refit
 
 Selection = Literal["correlation", "whitened", "least_squares"]
 StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
@@ -142,13 +142,13 @@ def block_omp(
     reason = nested.stop_reason[0]
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
-    weights, rank = refit(design, y, support)
+    fit = refit(design, y, support)
     return BlockOMPResult(
         support=support,
-        weights=weights,
+        weights=fit.weights,
         residual_norms=nested.residual_norms[0, : len(support) + 1],
         stop_reason=reason,
-        rank=rank,
+        rank=fit.rank,
         undiscoverable=np.flatnonzero(design.coverage == 0),
     )
 
@@ -181,45 +181,8 @@ def block_omp_nested(
         As :func:`block_omp`, or if ``n_rounds`` is not strictly ascending within 1 … T.
     """
     y = _check(design, rewards, n_select, selection)
-    lengths = np.asarray(n_rounds, dtype=np.intp)
-    if (
-        lengths.ndim != 1
-        or lengths.size == 0
-        or lengths[0] < 1
-        or lengths[-1] > design.n_rounds
-        or (np.diff(lengths) <= 0).any()
-    ):
-        raise ValueError(
-            f"n_rounds must be strictly ascending between 1 and {design.n_rounds}, "
-            f"got {lengths.tolist()}"
-        )
+    lengths = prefix_lengths(n_rounds, design.n_rounds)
     return _greedy(design, y, lengths, n_select, -1.0, selection)
-
-
-def refit(
-    design: BlockDesign, rewards: npt.ArrayLike, support: Sequence[int] | npt.ArrayLike
-) -> tuple[Floats, int]:
-    """Least-squares weights on a support, and the rank of its blocks.
-
-    Returns
-    -------
-    weights : array (m, d)
-        Where the blocks are rank-deficient, the smallest in norm once each block is scaled to unit
-        energy (a complete orthogonal factorisation, LAPACK gelsy, on the blocks themselves).
-    rank : int
-    """
-    chosen = np.asarray(support, dtype=np.intp)
-    if chosen.size == 0:
-        return np.zeros((0, design.block_size)), 0
-    columns = design.columns(chosen, None)
-    scale = np.linalg.norm(columns, axis=(1, 2))
-    scale[scale == 0] = 1.0
-    blocks = (columns / scale[:, None, None]).reshape(-1, design.n_rounds).T
-    y = np.asarray(rewards, dtype=np.float64)
-    solution, _, rank, _ = scipy.linalg.lstsq(
-        blocks, y, cond=_RANK, lapack_driver="gelsy", check_finite=False
-    )
-    return solution.reshape(len(chosen), design.block_size) / scale[:, None], int(rank)
 
 
 # -- the kernel: it only computes ------------------------------------------------------------------

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Design = Literal["single", "multi", "signed"]
-Weights = Literal["sphere", "gaussian"]
+Weights = Literal["sphere", "gaussian", "aligned"]
+Structure = Literal["independent", "equicorrelated", "twin", "aggregate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,24 @@ class Scenario:
     actions_per_round : int
         B, for ``multi``; 1 for ``single`` and M for ``signed``.
     signal : float
-        b, the norm of each relevant action's weights (``sphere``) or its root mean square
-        (``gaussian``), in units of the reward.
+        b, the norm of each relevant action's weights, or its root mean square (``gaussian``), in
+        units of the reward.
     noise_std : float
         σ, in units of the reward.
-    weights : {"sphere", "gaussian"}
+    weights : {"sphere", "gaussian", "aligned"}
+        Weights uniform on a sphere, normal, or on a sphere and the same for all relevant actions,
+        the worst case for a decoy that imitates their sum.
+    condition_number : float
+        Of Σ_z, whose eigenvalues fall from 1 to its inverse in equal ratios.
+    structure : {"independent", "equicorrelated", "twin", "aggregate"}
+        How the signs of a ``signed`` log hang together: not at all; all through a shared factor;
+        each relevant action with a decoy of its own; one decoy with the sum of the relevant ones.
+    strength : float
+        ρ in [0, 1]: the correlation of any two actions (``equicorrelated``) or of twins; the
+        share of rounds in which the decoy takes the sign of the sum (``aggregate``).
+    scarce_after : int
+        For ``single`` and ``multi``, where positive: one relevant action, the scarce one, is never
+        used in so many first rounds, and in every round after them.
 
     Raises
     ------
@@ -48,13 +62,18 @@ class Scenario:
     signal: float = 1.0
     noise_std: float = 0.5
     weights: Weights = "sphere"
+    condition_number: float = 1.0
+    structure: Structure = "independent"
+    strength: float = 0.0
+    scarce_after: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
-        if self.design not in get_args(Design):
-            raise ValueError(f"design must be one of {get_args(Design)}, got {self.design!r}")
-        if self.weights not in get_args(Weights):
-            raise ValueError(f"weights must be one of {get_args(Weights)}, got {self.weights!r}")
+        for name, kind in (("design", Design), ("weights", Weights), ("structure", Structure)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(
+                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
+                )
         for name in ("n_actions", "sparsity", "latent_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -74,6 +93,32 @@ class Scenario:
             raise ValueError(f"signal must be positive and finite, got {self.signal}")
         if not (math.isfinite(self.noise_std) and self.noise_std >= 0):
             raise ValueError(f"noise_std must not be negative, got {self.noise_std}")
+        if not (math.isfinite(self.condition_number) and self.condition_number >= 1):
+            raise ValueError(f"condition_number must be at least 1, got {self.condition_number}")
+        if self.condition_number > 1 and self.latent_dim == 1:
+            raise ValueError("condition_number must be 1 where latent_dim d=1")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must lie within [0, 1], got {self.strength}")
+        if self.structure == "independent" and self.strength:
+            raise ValueError("strength goes with a structure: equicorrelated, twin or aggregate")
+        if self.structure != "independent" and self.design != "signed":
+            raise ValueError(f"structure {self.structure!r} goes with design 'signed' only")
+        if self.sparsity + self.n_decoys > self.n_actions:
+            raise ValueError(
+                f"n_actions M={self.n_actions} must hold sparsity k={self.sparsity} relevant "
+                f"actions and {self.n_decoys} decoys"
+            )
+        if self.scarce_after < 0:
+            raise ValueError(f"scarce_after must not be negative, got {self.scarce_after}")
+        if self.scarce_after and (
+            self.design == "signed" or self.actions_per_round >= self.n_actions
+        ):
+            raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
+
+    @property
+    def n_decoys(self) -> int:
+        """Irrelevant actions that imitate relevant ones."""
+        return {"twin": self.sparsity, "aggregate": 1}.get(self.structure, 0)
 
     @property
     def name(self) -> str:
@@ -83,7 +128,15 @@ class Scenario:
             f"{design}_M{self.n_actions}_k{self.sparsity}_d{self.latent_dim}"
             f"_b{_digits(self.signal)}_s{_digits(self.noise_std)}"
         )
-        return name if self.weights == "sphere" else f"{name}_{self.weights}"
+        if self.weights != "sphere":
+            name += f"_{self.weights}"
+        if self.condition_number != 1:
+            name += f"_c{_digits(self.condition_number)}"
+        if self.structure != "independent":
+            name += f"_{self.structure}{_digits(self.strength)}"
+        if self.scarce_after:
+            name += f"_scarce{self.scarce_after}"
+        return name
 
     @property
     def use_rate(self) -> float:

@@ -35,6 +35,10 @@ class TrialLog:
     weights : array (k, d)
         Rows of W* on the support, in units of the reward.
     rewards : array (T,)
+    decoys : int array (n_decoys,)
+        Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``.
+    scarce : int or None
+        The relevant action that is used late only, where the scenario has one.
     """
 
     latents: npt.NDArray[np.float32]
@@ -42,6 +46,8 @@ class TrialLog:
     support: npt.NDArray[np.intp]
     weights: Floats
     rewards: Floats
+    decoys: npt.NDArray[np.intp]
+    scarce: int | None
 
 
 def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
@@ -67,24 +73,44 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
             "n_rounds must be positive, seed and trial not negative: "
             f"got {n_rounds}, {seed}, {trial}"
         )
-    weights_rng, latents_rng, actions_rng, noise_rng = _generators(scenario, seed, trial)
-    support = np.sort(weights_rng.permutation(scenario.n_actions)[: scenario.sparsity])
+    generators = _generators(scenario, seed, trial)
+    weights_rng, latents_rng, actions_rng, noise_rng, structure_rng = generators
+    order, k = weights_rng.permutation(scenario.n_actions), scenario.sparsity
+    support, decoys = np.sort(order[:k]), order[k : k + scenario.n_decoys]
+    scarce = int(order[0]) if scenario.scarce_after else None
     weights = _draw_weights(scenario, weights_rng)
     latents = latents_rng.standard_normal((n_rounds, scenario.latent_dim), dtype=np.float32)
-    activations = _draw_activations(scenario, n_rounds, actions_rng)
+    if scenario.condition_number != 1:
+        latents *= latent_scales(scenario).astype(np.float32)
+    if scenario.design == "signed":
+        activations = _draw_signs(scenario, n_rounds, support, decoys, actions_rng, structure_rng)
+    else:
+        activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng)
     rewards = scenario.noise_std * noise_rng.standard_normal(n_rounds)
     used = _activations_of(scenario, activations, support)
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
-    return TrialLog(latents, activations, support, weights, rewards)
+    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
+
+
+def latent_scales(scenario: Scenario) -> Floats:
+    """(d,) standard deviations of the latent state along its axes."""
+    powers = np.linspace(0.0, -1.0, scenario.latent_dim)
+    return np.sqrt(scenario.condition_number**powers)
+
+
+def draw_states(scenario: Scenario, n_states: int, *, seed: int, trial: int) -> Floats:
+    """(n_states, d) latent states that are in no log of the trial."""
+    rng = _generators(scenario, seed, trial)[-1].spawn(1)[0]
+    return rng.standard_normal((n_states, scenario.latent_dim)) * latent_scales(scenario)
 
 
 def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:
     digest = hashlib.sha256(scenario.name.encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u4").tolist()
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))
-    return [np.random.default_rng(child) for child in sequence.spawn(4)]
+    return [np.random.default_rng(child) for child in sequence.spawn(5)]
 
 
 def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
@@ -92,15 +118,58 @@ def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
     weights = rng.standard_normal((scenario.sparsity, scenario.latent_dim))
     if scenario.weights == "gaussian":
         return weights * (scenario.signal / np.sqrt(scenario.latent_dim))
+    if scenario.weights == "aligned":
+        weights[:] = weights[0]
     return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
 
 
-def _draw_activations(scenario: Scenario, n_rounds: int, rng: np.random.Generator) -> Activations:
+def _draw_signs(
+    scenario: Scenario,
+    n_rounds: int,
+    support: npt.NDArray[np.intp],
+    decoys: npt.NDArray[np.intp],
+    rng: np.random.Generator,
+    structure_rng: np.random.Generator,
+) -> Activations:
+    """Bits (T, ⌈M/8⌉) of signs, independent but for what the structure lays over them."""
+    M, rho = scenario.n_actions, scenario.strength
+    width = -(-M // 8)
+    bits = np.frombuffer(rng.bytes(n_rounds * width), dtype=np.uint8).reshape(n_rounds, width)
+    if scenario.structure == "independent":
+        return bits
+    signs = np.unpackbits(bits, axis=1, count=M)
+    if scenario.structure == "equicorrelated":
+        # Each follows the factor with probability √ρ, so two of them both do with probability ρ.
+        draws = structure_rng.random((n_rounds, M + 1))
+        factor = (draws[:, :1] < 0.5).astype(np.uint8)
+        signs = np.where(draws[:, 1:] < np.sqrt(rho), factor, signs)
+    else:
+        imitated = signs[:, support]
+        if scenario.structure == "aggregate":
+            twice = 2 * imitated.sum(axis=1, dtype=np.int64)[:, None]
+            own = signs[:, decoys]  # breaks the ties of an even k
+            imitated = np.where(twice == scenario.sparsity, own, twice > scenario.sparsity)
+        imitates = structure_rng.random((n_rounds, len(decoys))) < rho
+        signs[:, decoys] = np.where(imitates, imitated, signs[:, decoys])
+    return np.packbits(signs, axis=1)
+
+
+def _draw_sets_used(
+    scenario: Scenario, n_rounds: int, scarce: int | None, rng: np.random.Generator
+) -> Activations:
+    """Ascending ids (T, B) of the actions used."""
     M, B = scenario.n_actions, scenario.actions_per_round
-    if scenario.design == "signed":
-        width = -(-M // 8)
-        return np.frombuffer(rng.bytes(n_rounds * width), dtype=np.uint8).reshape(n_rounds, width)
-    return draw_sets(M, B, n_rounds, rng).astype(np.min_scalar_type(M - 1))
+    if scarce is None:
+        sets = draw_sets(M, B, n_rounds, rng)
+    else:
+        before = min(n_rounds, scenario.scarce_after)
+        # Drawn among the other M - 1; those from the scarce one on are numbered one higher.
+        others = draw_sets(M - 1, B, before, rng)
+        beside = draw_sets(M - 1, B - 1, n_rounds - before, rng)
+        others, beside = (ids + (ids >= scarce) for ids in (others, beside))
+        with_scarce = np.column_stack([np.full(len(beside), scarce), beside])
+        sets = np.sort(np.concatenate([others, with_scarce]), axis=1)
+    return sets.astype(np.min_scalar_type(M - 1))
 
 
 def draw_sets(

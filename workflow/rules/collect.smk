@@ -1,39 +1,60 @@
 # collect: one dataset an experiment.
-#   takes   results/recover/*.nc
-#   leaves  results/phase_transition.nc and, from it, results/scaling_law.nc
+#   takes   what the stages left of the experiment's cells
+#   leaves  results/<experiment>.nc; results/scaling_law.nc comes from results/phase_transition.nc
 
+# What an experiment's collection needs to know besides its cells.
+OPTIONS = {
+    "sparsity_necessity": {
+        "relative_error": STUDY.experiments.sparsity_necessity.relative_error
+    },
+}
 
-rule phase_transition:
-    input:
-        expand(f"{RESULTS}/recover/{{cell}}.nc", cell=CELLS),
-    output:
-        f"{RESULTS}/phase_transition.nc",
-    log:
-        f"{LOGS}/phase_transition.log",
-    benchmark:
-        f"{LOGS}/phase_transition.tsv"
-    conda:
-        "../../environment.yml"
-    resources:
-        mem_mb=1500,
-        runtime=30,
-    params:
-        job={
-            "cells": [asdict(cell) for cell in CELLS.values()],
-            "quantiles": STUDY.experiments.scaling_law.quantiles,
-            "replicates": STUDY.experiments.scaling_law.bootstrap,
-            "seed": STUDY.seed,
-            "code": code_of(
-                "phase_transition.py", kinds=["recovery", "phase_transition"]
-            ),
-        },
-    script:
-        "../scripts/phase_transition.py"
+for experiment, stages in STAGES.items():
+    paths = {
+        stage: {cell.name: path_at(stage, cell) for cell in cells_at(stage, experiment)}
+        for stage in stages
+    }
+
+    rule:
+        name:
+            f"collect_{experiment}"
+        input:
+            [path for of_stage in paths.values() for path in of_stage.values()],
+        output:
+            f"{RESULTS}/{experiment}.nc",
+        log:
+            f"{LOGS}/{experiment}.log",
+        benchmark:
+            f"{LOGS}/{experiment}.tsv"
+        conda:
+            "../../environment.yml"
+        resources:
+            mem_mb=1500,
+            runtime=30,
+        params:
+            job={
+                "experiment": experiment,
+                "cells": [asdict(cell) for cell in CELLS[experiment]],
+                "paths": paths,
+                "kinds": {stage: KINDS[stage] for stage in stages},
+                "by_selection": [stage for stage in stages if stage in BY_SELECTION],
+                "quantiles": STUDY.quantiles,
+                "replicates": STUDY.bootstrap,
+                "seed": STUDY.seed,
+                "options": OPTIONS.get(experiment, {}),
+                "code": code_of(
+                    "collect.py",
+                    kinds=[*(KINDS[stage] for stage in stages), experiment],
+                    also=[f"study/experiments/{experiment}.py"],
+                ),
+            },
+        script:
+            "../scripts/collect.py"
 
 
 rule scaling_law:
     input:
-        rules.phase_transition.output,
+        f"{RESULTS}/phase_transition.nc",
     output:
         f"{RESULTS}/scaling_law.nc",
     log:
@@ -47,7 +68,7 @@ rule scaling_law:
         runtime=30,
     params:
         job={
-            "cells": [asdict(cell) for cell in CELLS.values()],
+            "cells": [asdict(cell) for cell in CELLS["phase_transition"]],
             "seed": STUDY.seed,
             "code": code_of(
                 "scaling_law.py", kinds=["phase_transition", "scaling_law"]

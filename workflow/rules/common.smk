@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
+from sparseact.study.cell import merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
 from sparseact.study.variables import kind_digest
@@ -30,14 +31,98 @@ RESULTS = str(Path("results") / STUDY.label)
 REPORTS = str(Path("reports") / STUDY.label)
 LOGS = str(Path("logs") / STUDY.label)
 
-EXPERIMENTS = ("phase_transition", "scaling_law")
-CELLS = {cell.name: cell for cell in STUDY.cells()}
-SCENARIOS = {cell.scenario.name: cell.scenario for cell in CELLS.values()}
+# The kind of dataset that each stage leaves, one file a scenario …
+KINDS = {
+    "simulate": "log",
+    "recover": "recovery",
+    "rival": "rival",
+    "detect": "detection",
+    "refit": "refit",
+    "decide": "decision",
+    "dense": "dense",
+    "diagnose": "diagnosis",
+    "bound": "bound",
+}
+# … and, in these, selection rule.
+BY_SELECTION = ("recover", "rival", "detect", "refit", "decide")
+
+# The stages that each experiment collects.
+STAGES = {
+    "phase_transition": ("recover",),
+    "signal_strength": ("recover",),
+    "coverage": ("detect",),
+    "coherence": ("simulate", "recover", "rival", "diagnose"),
+    "refit_error": ("refit",),
+    "decision_regret": ("decide",),
+    "lower_bounds": ("recover", "bound"),
+    "sparsity_necessity": ("refit", "dense"),
+}
+CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
+EXPERIMENTS = (*STAGES, "scaling_law")
+# What a stage needs from another before it.
+NEEDS = {"refit": "recover", "decide": "recover"}
 
 
-def uses_of(scenario):
-    """Cells that use a scenario's simulated log."""
-    return [cell for cell in CELLS.values() if cell.scenario.name == scenario]
+def cells_at(stage, experiment):
+    """Cells of an experiment that a stage works on: rival methods go their own way."""
+    rivals = [cell for cell in CELLS[experiment] if cell.selection == "group_lasso"]
+    if stage == "rival":
+        return rivals
+    greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
+    if stage == "diagnose":
+        trials = STUDY.experiments.coherence.measured_trials
+        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
+    return greedy
+
+
+def cells_of(stage):
+    """Every cell of a stage by the name of its file, whoever asks for it."""
+    later = [then for then, before in NEEDS.items() if before == stage]
+    asked = [
+        cell
+        for experiment, stages in STAGES.items()
+        for one in stages
+        if stage == "simulate" or one in (stage, *later)
+        for cell in cells_at(one, experiment)
+    ]
+    return merged(asked, by_selection=stage in BY_SELECTION)
+
+
+AT = {stage: cells_of(stage) for stage in KINDS}
+# A log is the same up to its end, whatever shorter prefixes are asked for.
+AT["simulate"] = {
+    name: replace(cell, n_rounds=cell.n_rounds[-1:])
+    for name, cell in AT["simulate"].items()
+}
+
+
+def path_at(stage, cell):
+    """Where a stage leaves what it made of a cell."""
+    name = cell.name if stage in BY_SELECTION else cell.scenario.name
+    return f"{RESULTS}/{stage}/{name}.nc"
+
+
+def input_of(stage):
+    """What a stage takes, by kind of dataset: the log, and what a stage before it made of that."""
+    before = [one for one in ("simulate", NEEDS.get(stage)) if one]
+    return {
+        KINDS[one]: (lambda w, one=one: path_at(one, AT[stage][w.cell]))
+        for one in before
+    }
+
+
+def job_of(stage, **options):
+    """The parameters of a stage's job."""
+    kinds = [KINDS[one] for one in ("simulate", NEEDS.get(stage), stage) if one]
+    code = code_of("stage.py", kinds=kinds, also=[f"study/stages/{stage}.py"])
+    return lambda w: {
+        "stage": stage,
+        "kind": KINDS[stage],
+        "cell": asdict(AT[stage][w.cell]),
+        "seed": STUDY.seed,
+        "options": options,
+        "code": code,
+    }
 
 
 def code_of(script, kinds=(), also=()):
@@ -56,5 +141,4 @@ def code_of(script, kinds=(), also=()):
 
 
 wildcard_constraints:
-    scenario="[A-Za-z0-9._-]+",
     cell="[A-Za-z0-9._-]+",

@@ -1,11 +1,12 @@
 # judge: hold the claims against the datasets.
-#   takes   config/claims.yaml and the datasets of all experiments
+#   takes   config/claims.yaml and the datasets of all experiments, once they are checked
 #   leaves  reports/claims.json
 
 
 rule judge:
     input:
         claims="config/claims.yaml",
+        checks=rules.check.output[0],
         datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
     output:
         f"{REPORTS}/claims.json",

@@ -1,11 +1,13 @@
 # recover: find the relevant actions in every trial, after every number of rounds.
 #   takes   results/simulate/<scenario>.nc
-#   leaves  results/recover/<scenario>_<selection rule>.nc
+#   leaves  results/recover/<scenario>_<selection rule>.nc  by Block-OMP
+#           results/rival/<scenario>_group_lasso.nc         by its convex rival
+#           results/detect/<scenario>_<selection rule>.nc   both errors about a scarce action
 
 
 rule recover:
     input:
-        lambda w: f"{RESULTS}/simulate/{CELLS[w.cell].scenario.name}.nc",
+        **input_of("recover"),
     output:
         f"{RESULTS}/recover/{{cell}}.nc",
     log:
@@ -18,13 +20,46 @@ rule recover:
         mem_mb=1500,
         runtime=30,
     params:
-        job=lambda w: {
-            "scenario": asdict(CELLS[w.cell].scenario),
-            "selection": CELLS[w.cell].selection,
-            "n_rounds": list(CELLS[w.cell].n_rounds),
-            "trials": CELLS[w.cell].trials,
-            "seed": STUDY.seed,
-            "code": code_of("recover.py", kinds=["log", "recovery"]),
-        },
+        job=job_of("recover"),
     script:
-        "../scripts/recover.py"
+        "../scripts/stage.py"
+
+
+rule rival:
+    input:
+        **input_of("rival"),
+    output:
+        f"{RESULTS}/rival/{{cell}}.nc",
+    log:
+        f"{LOGS}/rival/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/rival/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        job=job_of("rival"),
+    script:
+        "../scripts/stage.py"
+
+
+rule detect:
+    input:
+        **input_of("detect"),
+    output:
+        f"{RESULTS}/detect/{{cell}}.nc",
+    log:
+        f"{LOGS}/detect/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/detect/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        job=job_of("detect"),
+    script:
+        "../scripts/stage.py"

@@ -2,7 +2,7 @@
 #   takes   notebooks/<notebook>.ipynb, the datasets it reads, reports/claims.json
 #   leaves  reports/<notebook>.ipynb and .html, reports/figures/*, reports/index.html
 
-# What each notebook reads and draws.
+# What each notebook reads and draws, in reading order.
 NOTEBOOKS = {
     "rounds_needed": {
         "experiments": ("phase_transition", "scaling_law"),
@@ -15,6 +15,26 @@ NOTEBOOKS = {
             "rounds_or_coverage",
             "selection_rules",
         ),
+    },
+    "signal_and_coverage": {
+        "experiments": ("signal_strength", "coverage"),
+        "figures": ("signal_recovery", "signal_strength", "coverage", "two_point_error"),
+    },
+    "coherence": {
+        "experiments": ("coherence",),
+        "figures": ("coherence", "breaking_point", "twins", "false_positives", "greedy_or_convex"),
+    },
+    "refit_and_decision": {
+        "experiments": ("refit_error", "decision_regret"),
+        "figures": ("refit_error", "conditioning", "decision_regret", "anytime"),
+    },
+    "lower_bounds": {
+        "experiments": ("lower_bounds",),
+        "figures": ("error_probabilities", "greedy_factor", "rate_constant"),
+    },
+    "sparsity": {
+        "experiments": ("sparsity_necessity",),
+        "figures": ("relative_error", "sparsity", "growth"),
     },
 }
 FORMATS = ("pdf", "svg", "png")
@@ -72,7 +92,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
                 "code": code_of(
                     "render.py",
                     kinds=of_notebook["experiments"],
-                    also=["study/figures.py", "study/ledger.py"],
+                    also=["study/figures.py", "study/prose.py"],
                 ),
             },
         script:

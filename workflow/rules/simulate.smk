@@ -5,23 +5,17 @@
 
 rule simulate:
     output:
-        f"{RESULTS}/simulate/{{scenario}}.nc",
+        f"{RESULTS}/simulate/{{cell}}.nc",
     log:
-        f"{LOGS}/simulate/{{scenario}}.log",
+        f"{LOGS}/simulate/{{cell}}.log",
     benchmark:
-        f"{LOGS}/simulate/{{scenario}}.tsv"
+        f"{LOGS}/simulate/{{cell}}.tsv"
     conda:
         "../../environment.yml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        job=lambda w: {
-            "scenario": asdict(SCENARIOS[w.scenario]),
-            "n_rounds": max(cell.n_rounds[-1] for cell in uses_of(w.scenario)),
-            "trials": max(cell.trials for cell in uses_of(w.scenario)),
-            "seed": STUDY.seed,
-            "code": code_of("simulate.py", kinds=["log"]),
-        },
+        job=job_of("simulate", seed=STUDY.seed),
     script:
-        "../scripts/simulate.py"
+        "../scripts/stage.py"

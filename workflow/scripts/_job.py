@@ -19,6 +19,7 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
     logging.basicConfig(
         filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
     )
+    logging.captureWarnings(True)
     started = perf_counter()
     try:
         yield snakemake.params.job

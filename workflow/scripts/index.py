@@ -9,14 +9,12 @@ from sparseact.study import report, store
 
 with job(snakemake) as params:
     verdicts = json.loads(Path(snakemake.input.claims).read_text())
-    store.write_text(snakemake.output.claims, report.claims_page(verdicts))
-    store.write_text(
-        snakemake.output.page,
-        report.index_page(
-            verdicts,
-            notebooks=params["notebooks"],
-            formats=params["formats"],
-            experiments=params["experiments"],
-            results=os.path.relpath(params["results"], Path(snakemake.output.page).parent),
-        ),
+    where = {
+        "notebooks": params["notebooks"],
+        "results": os.path.relpath(params["results"], Path(snakemake.output.page).parent),
+    }
+    store.write_text(snakemake.output.claims, report.claims_page(verdicts, **where))
+    page = report.index_page(
+        verdicts, formats=params["formats"], experiments=params["experiments"], **where
     )
+    store.write_text(snakemake.output.page, page)

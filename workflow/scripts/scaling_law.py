@@ -1,8 +1,9 @@
 """Fit the rival laws to the rounds needed."""
 
 from _job import job
-from sparseact.study import scaling_law, store
+from sparseact.study import store
 from sparseact.study.cell import Cell
+from sparseact.study.experiments import scaling_law
 
 with job(snakemake) as params:
     cells = [Cell.from_dict(cell) for cell in params["cells"]]

@@ -5,22 +5,29 @@ Nothing here computes; it is read while the workflow is being planned and must s
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sparseact.scenario import Design, Scenario, Weights
+from sparseact.scenario import Design, Scenario, Structure, Weights
 from sparseact.study.cell import Cell
 
 # Also `sparseact.omp.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
+METHODS = (*SELECTIONS, "group_lasso")
 
 LARGEST = 2**31 - 1  # what the axes of a dataset can number
+MOST_SUPPORTS = 100_000  # also `sparseact.bounds.MOST_SUPPORTS`
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
-Selection = Annotated[str, Field(pattern=f"^({'|'.join(SELECTIONS)})$")]
+NotNegative = Annotated[int, Field(ge=0, le=LARGEST)]
+NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ConditionNumber = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
 
 class ConfigError(ValueError):
@@ -61,6 +68,13 @@ class RoundsRange(_Model):
         return tuple(sorted(n for n in ladder if low <= n <= high))
 
 
+class Scarce(_Model):
+    """One relevant action is held back for ``after`` rounds, then used in every round."""
+
+    after: Positive
+    coverage: Annotated[list[NotNegative], Field(min_length=1)]
+
+
 class Grid(_Model):
     """A cross of scenarios of one design."""
 
@@ -70,10 +84,16 @@ class Grid(_Model):
     latent_dim: Annotated[list[Positive], Field(min_length=1)]
     actions_per_round: Positive | None = None
     actions_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    noise_std: Annotated[list[NoiseStd], Field(min_length=1)] | None = None
+    weights: Weights | None = None
+    condition_number: Annotated[list[ConditionNumber], Field(min_length=1)] = [1.0]
+    structure: Structure = "independent"
+    strength: Annotated[list[Strength], Field(min_length=1)] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Field(min_length=1)] | None = None
+    scarce: Scarce | None = None
     trials: Positive | None = None
-    selection: Annotated[list[Selection], Field(min_length=1)] = ["correlation"]
+    selection: Annotated[list[Method], Field(min_length=1)] = ["correlation"]
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -82,51 +102,146 @@ class Grid(_Model):
             raise ValueError("design 'multi' needs either actions_per_round or actions_share")
         if self.design != "multi" and given:
             raise ValueError(f"actions_per_round and actions_share do not go with {self.design!r}")
-        if (self.rounds is None) == (self.n_rounds is None):
-            raise ValueError("give either rounds (a range) or n_rounds (a list)")
-        for axis in ("n_actions", "sparsity", "latent_dim", "n_rounds", "selection"):
+        if sum(one is not None for one in (self.rounds, self.n_rounds, self.scarce)) != 1:
+            raise ValueError("give either rounds (a range), n_rounds (a list) or scarce")
+        for axis in (*_AXES, "n_rounds", "selection"):
             values = getattr(self, axis) or []
             if len(set(values)) != len(values):
                 raise ValueError(f"{axis} names a value twice: {values}")
         return self
 
-    @property
-    def label(self) -> str:
-        """What the dataset's ``design`` axis calls it."""
-        if self.actions_share is not None:
-            return f"multi B={self.actions_share:.3%}".replace(".000%", "%").replace("%", "% of M")
-        if self.actions_per_round is not None:
-            return f"multi B={self.actions_per_round}"
-        return self.design
+
+# What a grid is a cross of.
+_AXES = ("n_actions", "sparsity", "latent_dim", "noise_std", "condition_number", "strength")
 
 
-class PhaseTransition(_Model):
-    """Where is recovery possible?"""
+class Experiment(_Model):
+    """What every experiment on a grid has."""
 
-    signal: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    noise_std: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    weights: Weights
     grids: Annotated[list[Grid], Field(min_length=1)]
 
+    # What may differ between its scenarios: the axes of its dataset have no place for more.
+    varies: ClassVar[frozenset[str]] = frozenset()
+    # Whether the fewest rounds must be enough to determine k·d weights.
+    fits_weights: ClassVar[bool] = True
+    # Whether what it measures is relative to the noise.
+    needs_noise: ClassVar[bool] = False
+    methods: ClassVar[tuple[str, ...]] = SELECTIONS
 
-class ScalingLaw(_Model):
-    """Which law do the rounds needed follow?"""
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Raise a ValueError if the cells do not go together."""
 
-    quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
-    bootstrap: Annotated[int, Field(ge=20, le=10_000)]
+
+class PhaseTransition(Experiment):
+    """Where is recovery possible? And, from it, which law do the rounds needed follow?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset(
+        {"design", "actions_per_round", "n_actions", "sparsity", "latent_dim", "selection"}
+    )
+
+
+class SignalStrength(Experiment):
+    """How do signal and noise set the rounds needed?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"noise_std"})
+    needs_noise: ClassVar[bool] = True
+
+
+class Coverage(Experiment):
+    """How often must a relevant action have been used?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset(
+        {"design", "actions_per_round", "scarce_after", "selection"}
+    )
 
     @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        if len(set(self.quantiles)) != len(self.quantiles):
-            raise ValueError(f"quantiles names a value twice: {self.quantiles}")
+    def _has_a_scarce_action(self) -> Self:
+        if any(grid.scarce is None for grid in self.grids):
+            raise ValueError("grids of the coverage experiment need 'scarce'")
         return self
+
+
+class Coherence(Experiment):
+    """How does recovery degrade as actions come to resemble each other?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"structure", "strength", "weights", "selection"})
+    methods: ClassVar[tuple[str, ...]] = METHODS
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """The rival is compared with Block-OMP on the same logs; lengths are compared too."""
+        greedy = {cell.scenario: cell for cell in cells if cell.selection in SELECTIONS}
+        for cell in cells:
+            same = greedy.get(cell.scenario)
+            if same is None or cell.trials > same.trials or {*cell.n_rounds} - {*same.n_rounds}:
+                raise ValueError(
+                    f"{cell.name} has trials or rounds that no selection rule of Block-OMP has for "
+                    "the same scenario"
+                )
+        for label in {cell.label for cell in cells}:
+            lengths = [{*cell.n_rounds} for cell in greedy.values() if cell.label == label]
+            if not set.intersection(*lengths):
+                raise ValueError(f"the strengths of {label!r} have no number of rounds in common")
+
+    # Trials in which the coherence itself is measured; it varies far less than recovery does.
+    measured_trials: Positive
+
+
+class RefitError(Experiment):
+    """Does the refit reach the oracle's error, and do its intervals cover?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"condition_number"})
+    needs_noise: ClassVar[bool] = True
+
+
+class DecisionRegret(Experiment):
+    """Are decisions built on the refit near-optimal on new latent states?"""
+
+    states: Annotated[int, Field(ge=100, le=10**7)]
+
+
+class LowerBounds(Experiment):
+    """How far is greedy from the best that any method can do?"""
+
+    fits_weights: ClassVar[bool] = False
+    varies: ClassVar[frozenset[str]] = frozenset({"n_actions", "sparsity", "latent_dim"})
+    needs_noise: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _can_be_enumerated(self) -> Self:
+        for grid in self.grids:
+            if grid.weights != "gaussian":
+                raise ValueError("grids of lower_bounds need 'weights: gaussian', the prior")
+            for M in grid.n_actions:
+                for k in grid.sparsity:
+                    if k <= M and math.comb(M, k) > MOST_SUPPORTS:
+                        raise ValueError(
+                            f"n_actions M={M} with sparsity k={k} has {math.comb(M, k)} supports; "
+                            f"all are enumerated, so at most {MOST_SUPPORTS} are possible"
+                        )
+        return self
+
+
+class SparsityNecessity(Experiment):
+    """What if nothing is sparse?"""
+
+    relative_error: Annotated[float, Field(gt=0, lt=1)]
+
+    fits_weights: ClassVar[bool] = False
+    varies: ClassVar[frozenset[str]] = frozenset({"n_actions", "sparsity"})
+    needs_noise: ClassVar[bool] = True
 
 
 class Experiments(_Model):
     """The experiments, each with its own keys."""
 
     phase_transition: PhaseTransition
-    scaling_law: ScalingLaw
+    signal_strength: SignalStrength
+    coverage: Coverage
+    coherence: Coherence
+    refit_error: RefitError
+    decision_regret: DecisionRegret
+    lower_bounds: LowerBounds
+    sparsity_necessity: SparsityNecessity
 
 
 class Study(_Model):
@@ -135,53 +250,90 @@ class Study(_Model):
     label: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,40}$")]
     seed: Annotated[int, Field(ge=0)]
     trials: Positive
+    signal: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    noise_std: NoiseStd
+    weights: Weights
+    quantiles: Annotated[
+        list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1, max_length=9)
+    ]
+    bootstrap: Annotated[int, Field(ge=20, le=10**5)]
     experiments: Experiments
 
-    def cells(self) -> tuple[Cell, ...]:
-        """Every scenario of ``phase_transition`` with its rounds, trials and selection rules."""
-        return tuple(self._expand())
+    @model_validator(mode="after")
+    def _quantiles_differ(self) -> Self:
+        if sorted(set(self.quantiles)) != self.quantiles:
+            raise ValueError(f"quantiles: must ascend, none of them twice (got {self.quantiles})")
+        return self
 
-    def _expand(self) -> Iterator[Cell]:
-        experiment = self.experiments.phase_transition
+    def cells(self, experiment: str) -> tuple[Cell, ...]:
+        """Every scenario of an experiment, with its rounds, trials and methods.
+
+        Raises
+        ------
+        ConfigError
+            If a grid cannot be expanded, or varies what the experiment has no axis for.
+        """
+        cells = tuple(self._expand(experiment))
+        varies = getattr(self.experiments, experiment).varies
+        fixed = [cell.settings for cell in cells]
+        for name in sorted({*fixed[0]} - varies):
+            values = list(dict.fromkeys(one.get(name) for one in fixed))
+            if len(values) > 1:
+                raise ConfigError(
+                    f"experiments.{experiment}.grids: {name} must be the same in all of it, got "
+                    f"{values}; what may vary is {', '.join(sorted(varies)) or 'nothing'}"
+                )
+        try:
+            getattr(self.experiments, experiment).check(cells)
+        except ValueError as error:
+            raise ConfigError(f"experiments.{experiment}.grids: {error}") from None
+        return cells
+
+    def _expand(self, name: str) -> Iterator[Cell]:
+        experiment: Experiment = getattr(self.experiments, name)
         seen: dict[tuple[Any, ...], str] = {}
         for index, grid in enumerate(experiment.grids):
-            key = f"experiments.phase_transition.grids[{index}]"
-            for scenario in self._scenarios(experiment, grid, key):
-                n_rounds = _rounds(grid, scenario, key)
+            key = f"experiments.{name}.grids[{index}]"
+            for method in grid.selection:
+                if method not in experiment.methods:
+                    raise ConfigError(f"{key}.selection: {method!r} does not go with {name}")
+            for scenario in self._scenarios(grid, key):
+                if experiment.needs_noise and scenario.noise_std == 0:
+                    raise ConfigError(f"{key}.noise_std: must be positive in {name}, got 0")
+                n_rounds = _rounds(grid, scenario, key, experiment)
+                label = _label(grid, scenario)
                 for selection in grid.selection:
-                    place = (scenario.name, selection)
+                    # What the axes of a dataset can tell apart.
+                    place = (label, *(getattr(scenario, axis) for axis in _AXES), selection)
                     if place in seen:
                         raise ConfigError(
                             f"{key} asks for {scenario.name} with selection {selection!r} again; "
-                            f"{seen[place]} has it already"
+                            f"{seen[place]} has its place in the dataset already"
                         )
                     seen[place] = key
-                    yield Cell(
-                        grid.label, scenario, selection, n_rounds, grid.trials or self.trials
-                    )
+                    yield Cell(label, scenario, selection, n_rounds, grid.trials or self.trials)
 
-    @staticmethod
-    def _scenarios(experiment: PhaseTransition, grid: Grid, key: str) -> Iterator[Scenario]:
-        for M in grid.n_actions:
-            for k in grid.sparsity:
-                for d in grid.latent_dim:
-                    if grid.actions_share is not None:
-                        per_round = max(1, round(grid.actions_share * M))
-                    else:
-                        per_round = grid.actions_per_round or 1
-                    try:
-                        yield Scenario(
-                            design=grid.design,
-                            n_actions=M,
-                            sparsity=k,
-                            latent_dim=d,
-                            actions_per_round=per_round,
-                            signal=experiment.signal,
-                            noise_std=experiment.noise_std,
-                            weights=experiment.weights,
-                        )
-                    except ValueError as error:
-                        raise ConfigError(f"{key}: {error}") from None
+    def _scenarios(self, grid: Grid, key: str) -> Iterator[Scenario]:
+        given = {axis: getattr(grid, axis) for axis in _AXES}
+        given["noise_std"] = given["noise_std"] or [self.noise_std]
+        for values in itertools.product(*given.values()):
+            axes = dict(zip(given, values, strict=True))
+            if grid.actions_share is not None:
+                per_round = max(1, round(grid.actions_share * axes["n_actions"]))
+            else:
+                per_round = grid.actions_per_round or 1
+            try:
+                yield Scenario(
+                    design=grid.design,
+                    actions_per_round=per_round,
+                    signal=self.signal,
+                    weights=grid.weights or self.weights,
+                    structure=grid.structure,
+                    scarce_after=grid.scarce.after if grid.scarce else 0,
+                    **axes,
+                )
+            except ValueError as error:
+                raise ConfigError(f"{key}: {error}") from None
 
 
 def load_study(config: Mapping[str, Any]) -> Study:
@@ -196,14 +348,32 @@ def load_study(config: Mapping[str, Any]) -> Study:
         study = Study.model_validate(dict(config))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(one) for one in error.errors())) from None
-    study.cells()
+    for name in Experiments.model_fields:
+        study.cells(name)
     return study
 
 
-def _rounds(grid: Grid, scenario: Scenario, key: str) -> tuple[int, ...]:
-    least = scenario.sparsity * scenario.latent_dim
+def _label(grid: Grid, scenario: Scenario) -> str:
+    """What the ``design`` or ``structure`` axis of a dataset calls a scenario."""
+    if scenario.structure != "independent":
+        # The weights that show what a structure does need not be named.
+        plain = "aligned" if scenario.structure == "aggregate" else "sphere"
+        words = {"sphere": "random", "gaussian": "Gaussian", "aligned": "aligned"}
+        named = "" if scenario.weights == plain else f", {words[scenario.weights]} weights"
+        return f"{scenario.structure}{named}"
+    if grid.actions_share is not None:
+        return f"multi B={grid.actions_share:.3%}".replace(".000%", "%").replace("%", "% of M")
+    if grid.actions_per_round is not None:
+        return f"multi B={grid.actions_per_round}"
+    return grid.design
+
+
+def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) -> tuple[int, ...]:
     if grid.n_rounds is not None:
         n_rounds, key = tuple(sorted(grid.n_rounds)), f"{key}.n_rounds"
+    elif grid.scarce is not None:
+        n_rounds = tuple(sorted({grid.scarce.after + n for n in grid.scarce.coverage}))
+        key = f"{key}.scarce"
     else:
         assert grid.rounds is not None
         key = f"{key}.rounds"
@@ -215,18 +385,15 @@ def _rounds(grid: Grid, scenario: Scenario, key: str) -> tuple[int, ...]:
             raise ConfigError(f"{key} holds no number of rounds for {scenario.name}; widen it")
     if len(n_rounds) < 3:
         raise ConfigError(
-            f"{key} gives {scenario.name} the numbers of rounds {list(n_rounds)}; a recovery curve "
-            "needs at least 3"
+            f"{key} gives {scenario.name} the numbers of rounds {list(n_rounds)}; a curve needs "
+            "at least 3"
         )
-    if n_rounds[0] < least:
+    least = scenario.sparsity * scenario.latent_dim
+    if experiment.fits_weights and n_rounds[0] < least:
         raise ConfigError(
             f"{key} asks for T={n_rounds[0]} rounds of {scenario.name}, too few to fit "
             f"k·d = {least} weights; T must be at least {least}"
-            + (
-                ""
-                if grid.n_rounds
-                else f", 'from' at least {least / scenario.reference_rounds:.3g}"
-            )
+            + (f", 'from' at least {least / scenario.reference_rounds:.3g}" if grid.rounds else "")
         )
     return n_rounds
 
@@ -245,7 +412,7 @@ def _explain(error: Any) -> str:
         allowed = (
             "may hold only a-z, 0-9 and -, at most 40 of them"
             if path == "label"
-            else f"must be one of {', '.join(SELECTIONS)}"
+            else f"must be one of {', '.join(METHODS)}"
         )
         return f"{path}: {allowed} (got {error['input']!r})"
     message = error["msg"].removeprefix("Value error, ")

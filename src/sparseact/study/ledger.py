@@ -9,6 +9,7 @@ together: ``every`` part must hold, or each part is a ``condition`` under which 
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -76,9 +77,24 @@ class Claim(_Model):
     statement: str
     source: str
     experiment: str
+    figure: str
     statistic: str
+    evidence: str
     holds_if: Literal["every", "condition"]
     parts: Annotated[list[Part], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _evidence_names_parts(self) -> Self:
+        places = {str(i) for i in range(len(self.parts))}
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(self.evidence)}
+        except ValueError:
+            fields = {""}
+        if not fields <= {None, *places}:
+            raise ValueError(
+                "evidence must be a sentence with {0}, {1}, … for the numbers of the parts"
+            )
+        return self
 
 
 def load_claims(entries: Any) -> tuple[Claim, ...]:
@@ -134,6 +150,8 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         "statistic": claim.statistic,
         **{key: deciding[key] for key in ("value", "low", "high", "criterion")},
         "experiment": claim.experiment,
+        "figure": claim.figure,
+        "evidence": claim.evidence.format(*(numbers(part) for part in parts)),
         "statement": claim.statement,
         "source": claim.source,
         "holds_if": claim.holds_if,
@@ -202,15 +220,18 @@ def judge_all(
     return [judge(claim, opened[claim.experiment]) for claim in claims]
 
 
+def numbers(part: Mapping[str, Any]) -> str:
+    """Estimate and interval of a part, in words fit for a sentence."""
+    if part["value"] is None:
+        return "(not measured)"
+    if part["low"] is None:
+        return f"{part['value']:.3g} (interval not determined)"
+    return f"{part['value']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
+
+
 def evidence(verdict: Mapping[str, Any]) -> list[str]:
     """One line of numbers for each part of a verdict."""
-    lines = []
-    for part in verdict["parts"]:
-        if part["value"] is None:
-            numbers = "not measured"
-        elif part["low"] is None:
-            numbers = f"{part['value']:.3f} (interval not determined)"
-        else:
-            numbers = f"{part['value']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
-        lines.append(f"{part['condition']}: {numbers}, {part['verdict']} ({part['criterion']})")
-    return lines
+    return [
+        f"{part['condition']}: {numbers(part)}, {part['verdict']} ({part['criterion']})"
+        for part in verdict["parts"]
+    ]

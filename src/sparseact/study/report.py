@@ -14,7 +14,7 @@ from nbconvert.exporters import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from sparseact.study.ledger import evidence
+from sparseact.study.ledger import CONDITIONAL, OPEN, REFUTED, SUPPORTED, evidence
 from sparseact.study.store import atomic, write_text
 from sparseact.study.variables import KINDS
 
@@ -38,8 +38,8 @@ _EXPORTER = HTMLExporter(
 )
 
 
-class RenderError(RuntimeError):
-    """A notebook did not run to its end; the message says where to look."""
+class ReportError(RuntimeError):
+    """A page cannot be made; the message says why, and where to look."""
 
 
 def render(
@@ -71,7 +71,7 @@ def render(
 
     Raises
     ------
-    RenderError
+    ReportError
         If a cell raised. Neither ``executed`` nor ``page`` is touched.
     """
     with atomic(executed) as partial:
@@ -87,7 +87,7 @@ def render(
             )
         except PapermillExecutionError as error:
             shutil.copyfile(partial, failed)
-            raise RenderError(
+            raise ReportError(
                 f"{notebook}: cell {error.exec_count} raised {error.ename}: {error.evalue}; "
                 f"the notebook as far as it ran is {failed}"
             ) from None
@@ -107,10 +107,44 @@ def _forget_the_clock(document: Any) -> None:
             cell.metadata.pop(key, None)
 
 
-def claims_page(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """HTML page of the claims: each with its verdict and the numbers behind it."""
+# What each verdict means, in the order of the page.
+_MEANINGS = {
+    SUPPORTED: "What was measured is what the claim says.",
+    CONDITIONAL: "The statement holds under the conditions named, and not, or not certainly, "
+    "under the others that were tried.",
+    REFUTED: "The statement fails: what was measured contradicts it.",
+    OPEN: "The intervals reach across the criterion; a larger study could tell.",
+}
+
+
+def claims_page(
+    verdicts: Sequence[Mapping[str, Any]],
+    *,
+    notebooks: Mapping[str, Sequence[str]],
+    results: str,
+) -> str:
+    """HTML page of the claims: each under its verdict, with the numbers behind it.
+
+    Parameters
+    ----------
+    verdicts, notebooks, results
+        As in :func:`index_page`.
+
+    Raises
+    ------
+    ReportError
+        If a claim names a figure that no notebook draws.
+    """
+    pages = {figure: name for name, figures in notebooks.items() for figure in figures}
+    for one in verdicts:
+        if one["figure"] not in pages:
+            raise ReportError(f"claim {one['id']}: no notebook draws figure {one['figure']!r}")
     return _TEMPLATES.get_template("claims.html.j2").render(
-        title="The claims", verdicts=[{**one, "evidence": evidence(one)} for one in verdicts]
+        title="The claims",
+        verdicts=[{**one, "lines": evidence(one)} for one in verdicts],
+        meanings=_MEANINGS,
+        pages=pages,
+        results=results,
     )
 
 

@@ -1,7 +1,7 @@
 """Datasets on disk: netCDF-4 files that are whole, known and the same for the same content.
 
 A file is written under a temporary name, forced to disk and renamed, so that no half-written file
-can bear a result's name. Every numeric variable carries a Fletcher-32 checksum, so that damaged
+can bear a result's name. Every numeric array carries a Fletcher-32 checksum, so that damaged
 data are refused by the library that reads them. What a file holds is checked against the registry
 (:mod:`sparseact.study.variables`) both ways. No clock, host or path goes into a file.
 """

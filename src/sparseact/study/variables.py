@@ -83,6 +83,16 @@ VARIABLES: dict[str, Variable] = {
     "quantity": Variable("str", "1", "what is counted: rounds, or coverage of relevant actions"),
     "law": Variable("str", "1", "scaling law"),
     "axis": Variable("str", "1", "grid axis that the exponent belongs to"),
+    "signal_to_noise": Variable("float64", "1", "signal-to-noise ratio b/σ", 0),
+    "regime": Variable("str", "1", "what disturbs most: noise, or other relevant actions"),
+    "coverage": Variable("int32", "round", "rounds in which the scarce action was used", 0),
+    "structure": Variable("str", "1", "how the actions are correlated"),
+    "strength": Variable("float64", "1", "strength ρ of the correlation", 0, 1),
+    "false_positive": Variable("str", "1", "kind of irrelevant action selected"),
+    "condition_number": Variable("float64", "1", "condition number of Σ_z", 1),
+    "step": Variable("int32", "1", "steps of the path taken", 0),
+    "limit": Variable("str", "1", "method, or bound on all methods"),
+    "estimator": Variable("str", "1", "estimator of the weights"),
     # a simulated log
     "latent": Variable("float32", "1", "latent state z"),
     "activation_bits": Variable("uint8", "1", "activation signs, one bit an action, 1 for +1"),
@@ -90,6 +100,8 @@ VARIABLES: dict[str, Variable] = {
     "reward": Variable("float64", "reward", "reward r"),
     "support": Variable("ids", "1", "relevant actions S*, ascending"),
     "weights": Variable("float64", "reward", "weights of the relevant actions"),
+    "decoy": Variable("ids", "1", "irrelevant actions that imitate relevant ones"),
+    "scarce": Variable("ids", "1", "relevant action used in late rounds only"),
     # recovery, per trial
     "exact_recovery": Variable("uint8", "1", "1 where the selected set is the support", 0, 1),
     "n_correct": Variable("int32", "1", "relevant actions among those selected", 0),
@@ -97,6 +109,38 @@ VARIABLES: dict[str, Variable] = {
     "least_coverage": Variable(
         "int32", "round", "rounds in which the least used relevant action was used", 0
     ),
+    # tests of a scarce action, per trial
+    "missed": Variable("uint8", "1", "1 where the scarce action is not selected", 0, 1),
+    "false_alarm": Variable(
+        "uint8", "1", "1 where the scarce action is selected though its effect was taken out", 0, 1
+    ),
+    "least_error": _probability("least average error of any test, Le Cam's bound"),
+    # the refit, per trial
+    "squared_error": _positive("reward2", "squared error of the refitted weights"),
+    "oracle_error": _positive("reward2", "expected squared error with the support known"),
+    "least_eigenvalue": _positive("1", "least eigenvalue of the support's Gram matrix over T"),
+    "n_covered": Variable("int32", "1", "95 % intervals that hold the true weight", 0),
+    "n_intervals": Variable("int32", "1", "95 % intervals stated", 0),
+    "ridge_error": _positive("reward2", "squared error of ridge regression on all actions"),
+    "least_squares_error": _positive("reward2", "squared error of least squares on all actions"),
+    # decisions, per trial
+    "mean_regret": _positive("reward", "mean regret over fresh latent states"),
+    "regret_95": _positive("reward", "95th percentile of the regret over fresh latent states"),
+    "optimal_share": _probability("share of fresh latent states in which the decision is optimal"),
+    "regret_bound": _positive("reward", "mean of the bound 2‖z‖ max‖ŵ_j - w_j‖ on the regret"),
+    "bound_exceeded": Variable("uint8", "1", "1 where a regret exceeds its bound", 0, 1),
+    "best_value": _positive("reward", "mean value of the best action"),
+    # coherence, per trial
+    "erc": _positive("1", "exact-recovery coefficient μ_S"),
+    "mutual_coherence": _probability("mutual block coherence μ_B"),
+    "has_copies": Variable(
+        "uint8", "1", "1 where two actions were used the same way in every round", 0, 1
+    ),
+    # bounds, per trial
+    "map_probability": _probability("posterior probability of the likeliest support"),
+    "map_correct": Variable("uint8", "1", "1 where the likeliest support is the true one", 0, 1),
+    "information": _positive("nat", "bound on the information about the support"),
+    "fano_error": _probability("least error by Fano's inequality"),
     # recovery, collected
     "n_trials": Variable("int32", "1", "number of trials", 0),
     **_estimate("recovery_probability", _probability("probability of exact recovery")),
@@ -136,12 +180,166 @@ VARIABLES: dict[str, Variable] = {
     ),
 }
 
+# collected, under the name of the per-trial number that is averaged
+for _name in (
+    "squared_error",
+    "oracle_error",
+    "least_eigenvalue",
+    "mean_regret",
+    "regret_95",
+    "optimal_share",
+    "regret_bound",
+    "best_value",
+    "erc",
+    "mutual_coherence",
+):
+    VARIABLES |= _estimate(_name, VARIABLES[_name])
+VARIABLES |= {
+    # signal strength
+    "noise_share": _probability("share of noise in what disturbs the search for an action"),
+    **_estimate(
+        "signal_exponent", Variable("float64", "1", "exponent of the rounds needed in b/σ")
+    ),
+    "condition_rounds": _positive("round", "rounds that the claim's condition asks for"),
+    # coverage
+    **_estimate("miss_probability", _probability("probability that the scarce action is missed")),
+    **_estimate(
+        "false_alarm_probability",
+        _probability("probability that it is selected though it has no effect"),
+    ),
+    **_estimate("two_point_error", _probability("average of miss and false alarm")),
+    **_estimate("le_cam_bound", _probability("least average error of any test, Le Cam's bound")),
+    **_estimate(
+        "excess_error",
+        Variable("float64", "1", "two-point error above Le Cam's bound, mean over coverage"),
+    ),
+    **_estimate("test_coverage", _positive("round", "coverage at which the error falls to 0.1")),
+    **_estimate(
+        "least_test_coverage", _positive("round", "coverage at which Le Cam's bound falls to 0.1")
+    ),
+    # coherence
+    **_estimate(
+        "copy_share",
+        _probability("share of trials with two actions used alike in every round"),
+    ),
+    **_estimate("false_positives", _positive("1", "mean number of irrelevant actions selected")),
+    **_estimate(
+        "convex_recovery_probability",
+        _probability("probability of exact recovery by the group lasso at its best penalty"),
+    ),
+    **_estimate(
+        "convex_advantage",
+        Variable("float64", "1", "recovery by the group lasso less recovery by Block-OMP, mean"),
+    ),
+    **_estimate(
+        "recovery_below_one",
+        _probability("recovery after the most rounds, least over strengths with μ_S below 0.9"),
+    ),
+    **_estimate(
+        "recovery_beyond_one",
+        _probability("recovery after the most rounds, greatest over strengths with μ_S above 1"),
+    ),
+    **_estimate(
+        "breaking_erc", _positive("1", "μ_S at which recovery after the most rounds falls to 1/2")
+    ),
+    **_estimate(
+        "twin_exponent", Variable("float64", "1", "exponent of the rounds needed in 1 - ρ")
+    ),
+    # refit
+    **_estimate("error_ratio", _positive("1", "squared error over the oracle's, mean")),
+    **_estimate(
+        "error_ratio_exact",
+        _positive("1", "squared error over the oracle's, mean given exact recovery"),
+    ),
+    **_estimate("final_error_ratio", _positive("1", "error ratio after the most rounds")),
+    "claimed_error": _positive("reward2", "σ²kd/T"),
+    **_estimate(
+        "interval_coverage",
+        _probability("share of 95 % intervals that hold the true weight, given exact recovery"),
+    ),
+    **_estimate(
+        "interval_coverage_all", _probability("share of 95 % intervals that hold the true weight")
+    ),
+    **_estimate(
+        "final_interval_coverage",
+        _probability("coverage of the intervals after the most rounds, given exact recovery"),
+    ),
+    **_estimate("rate_exponent", Variable("float64", "1", "exponent of the squared error in T")),
+    **_estimate(
+        "conditioning_exponent",
+        Variable("float64", "1", "exponent of the squared error in λ_min(G_S/T)"),
+    ),
+    # decisions
+    **_estimate(
+        "bound_exceeded_share", _probability("share of trials with a regret past its bound")
+    ),
+    **_estimate("final_bound_exceeded", _probability("the same after the most rounds")),
+    **_estimate("final_optimal_share", _probability("optimal decisions after the most rounds")),
+    **_estimate("step_precision", _probability("share of relevant actions among those selected")),
+    **_estimate(
+        "gained_share", Variable("float64", "1", "share of the best action's value gained")
+    ),
+    **_estimate(
+        "gained_at_recovery",
+        Variable("float64", "1", "share of value gained after the rounds needed for the quantile"),
+    ),
+    **_estimate(
+        "gained_halfway",
+        Variable("float64", "1", "share of value gained after half of the steps"),
+    ),
+    **_estimate(
+        "precision_halfway", _probability("share of relevant actions in the first half of the path")
+    ),
+    # lower bounds
+    **_estimate("greedy_error_probability", _probability("probability that Block-OMP errs")),
+    **_estimate("bayes_error_probability", _probability("least error probability of any method")),
+    **_estimate(
+        "map_error_probability", _probability("share of trials in which the likeliest support errs")
+    ),
+    "fano_bound": _probability("lower bound on the error probability by Fano's inequality"),
+    **_estimate(
+        "greedy_factor", _positive("1", "rounds needed by Block-OMP over the least needed")
+    ),
+    **_estimate("rate_constant", _positive("1", "rounds needed for 2/3 over k·d·log(M/k)")),
+    **_estimate("largest_constant", _positive("1", "least rate constant over the grid")),
+    **_estimate(
+        "constant_trend", Variable("float64", "1", "exponent of the rate constant in the axis")
+    ),
+    # sparsity
+    **_estimate("relative_error", _positive("1", "squared error over the energy of the weights")),
+    "relative_error_wanted": _positive("1", "relative error that the rounds needed are for"),
+    **_estimate(
+        "break_even_share",
+        _positive("1", "k/M at which Block-OMP needs as many rounds as ridge on all actions"),
+    ),
+    **_estimate(
+        "dense_exponent",
+        Variable("float64", "1", "exponent in M of the rounds needed where every action matters"),
+    ),
+    **_estimate(
+        "sparse_exponent",
+        Variable("float64", "1", "exponent in M of the rounds needed where few actions matter"),
+    ),
+}
+
 _GRID = ("design", "n_actions", "sparsity", "latent_dim", "selection")
 _FITS = ("design", "quantity", "quantile")
+_SIZES = ("n_actions", "sparsity", "latent_dim")
 
 
 def _with_interval(name: str, dims: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return {name: dims, f"{name}_low": dims, f"{name}_high": dims}
+
+
+def _each(dims: tuple[str, ...], *names: str) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(names, dims)
+
+
+def _intervals(dims: tuple[str, ...], *names: str) -> dict[str, tuple[str, ...]]:
+    return {end: dims for name in names for end in _with_interval(name, dims)}
+
+
+_BY_LENGTH = ("trial", "n_rounds")
 
 
 def _axes(*names: str) -> dict[str, tuple[str, ...]]:
@@ -158,17 +356,75 @@ KINDS: dict[str, Kind] = {
             "reward": ("trial", "round"),
             "support": ("trial", "relevant"),
             "weights": ("trial", "relevant", "latent_dim"),
+            "decoy": ("trial", "imitator"),
+            "scarce": ("trial",),
         },
-        optional=frozenset({"activation_bits", "action"}),
+        optional=frozenset({"activation_bits", "action", "decoy", "scarce"}),
     ),
     "recovery": Kind(
         "Recovery of the relevant actions in every trial of one scenario",
         {
             **_axes("n_rounds"),
-            "exact_recovery": ("trial", "n_rounds"),
-            "n_correct": ("trial", "n_rounds"),
-            "least_coverage": ("trial", "n_rounds"),
-            "selected": ("trial", "n_rounds", "step"),
+            **_each(_BY_LENGTH, "exact_recovery", "n_correct", "least_coverage"),
+            "selected": (*_BY_LENGTH, "step"),
+        },
+    ),
+    "rival": Kind(
+        "Recovery of the relevant actions in every trial of one scenario by the group lasso",
+        {
+            **_axes("n_rounds"),
+            **_each(_BY_LENGTH, "exact_recovery", "n_correct"),
+            "selected": (*_BY_LENGTH, "step"),
+        },
+    ),
+    "detection": Kind(
+        "Tests of a scarce action in every trial of one scenario",
+        {**_axes("n_rounds"), **_each(_BY_LENGTH, "missed", "false_alarm", "least_error")},
+    ),
+    "refit": Kind(
+        "Error and intervals of the refit in every trial of one scenario",
+        {
+            **_axes("n_rounds"),
+            **_each(
+                _BY_LENGTH,
+                "exact_recovery",
+                "squared_error",
+                "oracle_error",
+                "least_eigenvalue",
+                "n_covered",
+                "n_intervals",
+            ),
+        },
+    ),
+    "decision": Kind(
+        "Regret of the decisions in every trial of one scenario",
+        {
+            **_axes("n_rounds"),
+            **_each(
+                _BY_LENGTH,
+                "exact_recovery",
+                "regret_95",
+                "optimal_share",
+                "regret_bound",
+                "bound_exceeded",
+            ),
+            **_each((*_BY_LENGTH, "step"), "mean_regret", "n_correct"),
+            "best_value": ("trial",),
+        },
+    ),
+    "dense": Kind(
+        "Error of estimates without sparsity in every trial of one scenario",
+        {**_axes("n_rounds"), **_each(_BY_LENGTH, "ridge_error", "least_squares_error")},
+    ),
+    "diagnosis": Kind(
+        "Coherence of the log in every trial of one scenario",
+        {**_axes("n_rounds"), **_each(_BY_LENGTH, "erc", "mutual_coherence", "has_copies")},
+    ),
+    "bound": Kind(
+        "The best that any method could do in every trial of one scenario",
+        {
+            **_axes("n_rounds"),
+            **_each(_BY_LENGTH, "map_probability", "map_correct", "information", "fano_error"),
         },
     ),
     "phase_transition": Kind(
@@ -198,6 +454,141 @@ KINDS: dict[str, Kind] = {
             **_with_interval("elasticity", _FITS),
             **_with_interval("growth_index", _FITS),
             **_with_interval("paper_excess_error", _FITS),
+        },
+    ),
+    "signal_strength": Kind(
+        "How signal and noise set the rounds needed",
+        {
+            **_axes("signal_to_noise", "n_rounds", "quantile", "regime"),
+            "n_trials": ("signal_to_noise",),
+            "noise_share": ("signal_to_noise",),
+            **_intervals(("signal_to_noise", "n_rounds"), "recovery_probability"),
+            **_intervals(("signal_to_noise", "quantile"), "rounds_needed"),
+            **_intervals(("regime", "quantile"), "signal_exponent"),
+            "condition_rounds": ("signal_to_noise", "quantile"),
+        },
+    ),
+    "coverage": Kind(
+        "How often a relevant action must have been used: errors about one scarce action",
+        {
+            **_axes("design", "selection", "coverage"),
+            "n_trials": ("design", "selection"),
+            **_intervals(
+                ("design", "selection", "coverage"),
+                "miss_probability",
+                "false_alarm_probability",
+                "two_point_error",
+            ),
+            **_intervals(("design", "coverage"), "le_cam_bound"),
+            **_intervals(("design", "selection"), "excess_error", "test_coverage"),
+            **_intervals(("design",), "least_test_coverage"),
+        },
+    ),
+    "coherence": Kind(
+        "Recovery as actions come to resemble each other",
+        {
+            **_axes("structure", "strength", "n_rounds", "quantile", "false_positive"),
+            "n_trials": ("structure", "strength"),
+            **_intervals(
+                ("structure", "strength", "n_rounds"),
+                "recovery_probability",
+                "erc",
+                "mutual_coherence",
+                "copy_share",
+                "convex_recovery_probability",
+            ),
+            **_intervals(
+                ("structure", "strength", "n_rounds", "false_positive"), "false_positives"
+            ),
+            **_intervals(("structure", "strength", "quantile"), "rounds_needed"),
+            **_intervals(
+                ("structure",),
+                "recovery_below_one",
+                "recovery_beyond_one",
+                "breaking_erc",
+                "convex_advantage",
+            ),
+            **_intervals(("quantile",), "twin_exponent"),
+        },
+    ),
+    "refit_error": Kind(
+        "Error of the refit, its intervals, and what ill-conditioning does to them",
+        {
+            **_axes("condition_number", "n_rounds"),
+            "n_trials": ("condition_number",),
+            **_intervals(("n_rounds",), "error_ratio", "error_ratio_exact"),
+            "claimed_error": ("n_rounds",),
+            **_intervals(
+                ("condition_number", "n_rounds"),
+                "recovery_probability",
+                "squared_error",
+                "oracle_error",
+                "least_eigenvalue",
+                "interval_coverage",
+                "interval_coverage_all",
+            ),
+            **_intervals(
+                (),
+                "final_error_ratio",
+                "final_interval_coverage",
+                "rate_exponent",
+                "conditioning_exponent",
+            ),
+        },
+    ),
+    "decision_regret": Kind(
+        "What decisions built on the refit lose on new latent states",
+        {
+            **_axes("n_rounds", "step", "quantile"),
+            "n_trials": (),
+            **_intervals(
+                ("n_rounds",),
+                "recovery_probability",
+                "regret_95",
+                "optimal_share",
+                "regret_bound",
+                "bound_exceeded_share",
+            ),
+            **_intervals(("n_rounds", "step"), "mean_regret", "gained_share", "step_precision"),
+            **_intervals(
+                ("quantile",),
+                "rounds_needed",
+                "gained_at_recovery",
+                "gained_halfway",
+                "precision_halfway",
+            ),
+            **_intervals((), "best_value", "final_optimal_share", "final_bound_exceeded"),
+        },
+    ),
+    "lower_bounds": Kind(
+        "How far greedy is from the best that any method can do",
+        {
+            **_axes(*_SIZES, "n_rounds", "limit", "quantile", "axis"),
+            "n_trials": _SIZES,
+            **_intervals(
+                (*_SIZES, "n_rounds"),
+                "greedy_error_probability",
+                "bayes_error_probability",
+                "map_error_probability",
+            ),
+            "fano_bound": (*_SIZES, "n_rounds"),
+            **_intervals(("limit", *_SIZES, "quantile"), "rounds_needed"),
+            **_intervals((*_SIZES, "quantile"), "greedy_factor"),
+            **_intervals(("limit", *_SIZES), "rate_constant"),
+            **_intervals(("limit",), "largest_constant"),
+            **_intervals(("limit", "axis"), "constant_trend"),
+        },
+    ),
+    "sparsity_necessity": Kind(
+        "Rounds needed for a small error, from sparse to dense",
+        {
+            **_axes("n_actions", "sparsity", "estimator", "n_rounds"),
+            "n_trials": ("n_actions", "sparsity"),
+            "relative_error_wanted": (),
+            **_intervals(("n_actions", "sparsity", "estimator", "n_rounds"), "relative_error"),
+            **_intervals(("n_actions", "sparsity", "estimator"), "rounds_needed"),
+            **_intervals(("n_actions",), "break_even_share"),
+            **_intervals(("estimator",), "dense_exponent", "sparse_exponent"),
         },
     ),
 }

@@ -15,7 +15,7 @@ from sparseact.curves import interval
 from sparseact.design import Floats
 from sparseact.laws import LAWS, PAPER, Points
 from sparseact.study.cell import Cell
-from sparseact.study.variables import KINDS
+from sparseact.study.experiments.grid import empty, put
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,9 @@ def _fit_one(
             return again.scale, again.constant
 
         low, high = refitted(parameters, fitted.predict(points), 1 + law.has_constant)
-        _set(ds, "law_scale", there, fitted.scale, low[0], high[0])
+        put(ds, "law_scale", there, (fitted.scale, low[0], high[0]))
         if law.has_constant:
-            _set(ds, "law_constant", there, fitted.constant, low[1], high[1])
+            put(ds, "law_constant", there, (fitted.constant, low[1], high[1]))
         ds["loo_error"].loc[there] = np.sqrt(np.mean(errors[name] ** 2))
         ds["aicc"].loc[there] = laws.aicc(fitted, n)
         if grid is not None:
@@ -130,15 +130,15 @@ def _fit_one(
     estimates, predicted = laws.fit_exponents(points, value)
     low, high = refitted(lambda p, v: laws.fit_exponents(p, v)[0], predicted, 1 + len(estimates))
     for axis, *numbers in zip(laws.AXES, estimates, low, high, strict=True):
-        _set(ds, "exponent", {**at, "axis": axis}, *numbers)
+        put(ds, "exponent", {**at, "axis": axis}, numbers)
 
     slope = laws.fit_elasticity(points, value)
     slopes = np.array([laws.fit_elasticity(points, again) for again in replicates.T])
-    _set(ds, "elasticity", at, slope, *interval(slopes))
+    put(ds, "elasticity", at, (slope, *interval(slopes)))
     growth = laws.fit_growth(points, value)
     if np.isfinite(growth).all():
         drawn = [laws.fit_growth(points, again, start=growth)[0] for again in replicates.T]
-        _set(ds, "growth_index", at, growth[0], *interval(np.array(drawn)))
+        put(ds, "growth_index", at, (growth[0], *interval(np.array(drawn))))
 
     best = min((name for name in LAWS if name != PAPER), key=lambda name: np.sum(errors[name] ** 2))
     excess = bootstrap(
@@ -153,7 +153,7 @@ def _fit_one(
         rng=rng,
     )
     estimate = 0.5 * np.log(np.mean(errors[PAPER] ** 2) / np.mean(errors[best] ** 2))
-    _set(ds, "paper_excess_error", at, estimate, *excess.confidence_interval)
+    put(ds, "paper_excess_error", at, (estimate, *excess.confidence_interval))
 
 
 def _grid_points(ds: xr.Dataset, points: Points) -> Points | None:
@@ -164,21 +164,7 @@ def _grid_points(ds: xr.Dataset, points: Points) -> Points | None:
     return Points(M, k, d, np.array([rate.get(m, np.nan) for m in M]))
 
 
-def _set(ds: xr.Dataset, name: str, at: dict[str, Any], value: Any, low: Any, high: Any) -> None:
-    for end, number in (("", value), ("_low", low), ("_high", high)):
-        ds[f"{name}{end}"].loc[at] = number
-
-
 def _empty(source: xr.Dataset) -> xr.Dataset:
-    coords = {
-        name: source[name].values
-        for name in ("design", "quantity", "quantile", "n_actions", "sparsity", "latent_dim")
-    } | {"law": list(LAWS), "axis": list(laws.AXES)}
-    return xr.Dataset(
-        {
-            name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-            for name, dims in KINDS["scaling_law"].variables.items()
-            if name not in coords
-        },
-        coords,
-    )
+    axes = ("design", "quantity", "quantile", "n_actions", "sparsity", "latent_dim")
+    coords = {name: source[name].values for name in axes}
+    return empty("scaling_law", {**coords, "law": list(LAWS), "axis": list(laws.AXES)})

@@ -1,0 +1,1 @@
+"""What each experiment makes of its trials: one labelled dataset."""

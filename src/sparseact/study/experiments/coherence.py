@@ -1,0 +1,170 @@
+"""`coherence`: recovery as actions come to resemble each other, and what is picked instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from sklearn.isotonic import isotonic_regression
+
+from sparseact.curves import interval
+from sparseact.design import Floats
+from sparseact.study.cell import Cell
+from sparseact.study.experiments.grid import (
+    Arrays,
+    Read,
+    Settings,
+    clipped,
+    empty,
+    mean,
+    median,
+    put,
+    resampled,
+    rounds_needed,
+    share,
+    slope,
+    take,
+)
+
+CONVEX = "group_lasso"
+KINDS_OF_FALSE = ("decoy", "other")
+# "Below 1" for the claim, at some distance from the edge.
+BELOW = 0.9
+# Twins less alike than this are not what their exponent is read from.
+TWINS = 0.5
+
+
+def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset:
+    """One dataset over the structure of correlation, its strength and T.
+
+    The coherence measures are medians over the trials in which they were measured: μ_S has a heavy
+    tail where the relevant actions are nearly collinear.
+    """
+    greedy = [cell for cell in cells if cell.selection != CONVEX]
+    convex = {cell.scenario.name: cell for cell in cells if cell.selection == CONVEX}
+    ds = empty(
+        "coherence",
+        {
+            "structure": list(dict.fromkeys(cell.label for cell in cells)),
+            "strength": sorted({cell.scenario.strength for cell in cells}),
+            "n_rounds": sorted({n for cell in cells for n in cell.n_rounds}),
+            "quantile": settings.quantiles,
+            "false_positive": KINDS_OF_FALSE,
+        },
+    )
+    outcomes: dict[str, dict[float, Floats]] = {}
+    advantages: dict[str, list[Floats]] = {}
+    drawn: dict[float, Floats] = {}
+    for cell in greedy:
+        recovery, diagnosis = read("recover", cell), read("diagnose", cell)
+        scenario = cell.scenario
+        place = {"structure": cell.label, "strength": scenario.strength}
+        at = {**place, "n_rounds": recovery["n_rounds"]}
+        exact = recovery["exact_recovery"].astype(float)
+        ds["n_trials"].loc[place] = len(exact)
+        put(ds, "recovery_probability", at, share(exact))
+        _put_coherence(ds, at, diagnosis)
+        _put_false_positives(ds, at, recovery, read("simulate", cell))
+        ends, replicates = rounds_needed(cell, recovery["n_rounds"], exact, settings)
+        put(ds, "rounds_needed", place, ends)
+        outcomes.setdefault(cell.label, {})[scenario.strength] = exact
+        if scenario.structure == "twin":
+            drawn[scenario.strength] = replicates
+        if scenario.name in convex:
+            other = convex[scenario.name]
+            rival = read("rival", other)
+            solved = rival["exact_recovery"].astype(float)
+            there = {**place, "n_rounds": rival["n_rounds"]}
+            put(ds, "convex_recovery_probability", there, share(solved))
+            same = np.searchsorted(recovery["n_rounds"], rival["n_rounds"])
+            gain = solved - exact[: len(solved), same]
+            advantages.setdefault(cell.label, []).append(gain.mean(axis=1))
+    for structure, gains in advantages.items():
+        put(ds, "convex_advantage", {"structure": structure}, _mean_of_means(gains))
+    for structure, by_strength in outcomes.items():
+        _put_ends(ds, structure, by_strength, settings)
+    _put_exponent(ds, drawn, settings)
+    return ds
+
+
+def _put_coherence(ds: xr.Dataset, at: dict[str, Any], diagnosis: Arrays) -> None:
+    put(ds, "erc", at, median(diagnosis["erc"]))
+    put(ds, "mutual_coherence", at, median(diagnosis["mutual_coherence"]))
+    put(ds, "copy_share", at, share(diagnosis["has_copies"]))
+
+
+def _put_false_positives(ds: xr.Dataset, at: dict[str, Any], recovery: Arrays, log: Arrays) -> None:
+    """Mean number of irrelevant actions selected, decoys and others apart."""
+    selected = recovery["selected"]
+    decoys = log.get("decoy", np.empty((len(selected), 0)))[: len(selected)]
+    as_decoy = (selected[..., None] == decoys[:, None, None, :]).any(axis=3).sum(axis=2)
+    wrong = (selected >= 0).sum(axis=2) - recovery["n_correct"]
+    for kind, count in (("decoy", as_decoy), ("other", wrong - as_decoy)):
+        ends = clipped(mean(count), 0, np.inf)
+        put(ds, "false_positives", {**at, "false_positive": kind}, ends)
+
+
+def _mean_of_means(gains: Sequence[Floats]) -> tuple[float, float, float]:
+    """Mean over independent strengths of means over trials, with its 95 % interval."""
+    centre = float(np.mean([gain.mean() for gain in gains]))
+    error = np.sqrt(np.sum([gain.var(ddof=1) / len(gain) for gain in gains])) / len(gains)
+    return centre, centre - 1.96 * error, centre + 1.96 * error
+
+
+def _put_ends(
+    ds: xr.Dataset, structure: str, by_strength: Mapping[float, Floats], settings: Settings
+) -> None:
+    """Recovery after the most rounds: at its least while μ_S is below 1, and where it breaks."""
+    strengths = sorted(by_strength)
+    of_structure = ds.sel(structure=structure, strength=strengths)
+    known = of_structure["recovery_probability"].notnull()
+    last = int(of_structure["n_rounds"][known.all("strength")].max())
+    of_structure = of_structure.sel(n_rounds=last)
+    erc = of_structure["erc"].values
+    probability = take(of_structure, "recovery_probability")
+    for name, kept in (("recovery_below_one", erc < BELOW), ("recovery_beyond_one", erc > 1)):
+        if kept.any():
+            _, low, high = (end.values for end in probability)
+            least = np.where(kept, low, np.inf).argmin()
+            most = np.where(kept, high, -np.inf).argmax()
+            one = least if name == "recovery_below_one" else most
+            put(ds, name, {"structure": structure}, [end.values[one] for end in probability])
+    column = list(ds["n_rounds"].values[known.all("strength")]).index(last)
+    final = [by_strength[strength][:, column] for strength in strengths]
+
+    def broken(shares: Floats) -> float:
+        order = np.argsort(erc)
+        falling = isotonic_regression(shares[order], increasing=False)
+        after = int(np.argmax(falling < 0.5))
+        if falling[after] >= 0.5 or after == 0:
+            return float("nan")
+        part = (falling[after - 1] - 0.5) / (falling[after - 1] - falling[after])
+        step = erc[order][after] - erc[order][after - 1]
+        return float(erc[order][after - 1] + part * step)
+
+    rng = settings.rng("break", structure)
+    replicates = np.array(
+        [resampled(len(one), settings.replicates, rng) @ one / len(one) for one in final]
+    ).T
+    estimate = broken(np.array([one.mean() for one in final]))
+    ends = (estimate, *interval(np.array([broken(one) for one in replicates])))
+    put(ds, "breaking_erc", {"structure": structure}, ends)
+
+
+def _put_exponent(ds: xr.Dataset, drawn: Mapping[float, Floats], settings: Settings) -> None:
+    """Exponent of the rounds needed in 1 - ρ, for twins that are much alike."""
+    for i, q in enumerate(settings.quantiles):
+        kept, value = [], []
+        for strength in sorted(drawn):
+            place = {"structure": "twin", "quantile": q, "strength": strength}
+            needed = float(ds["rounds_needed"].sel(place))
+            if TWINS <= strength < 1 and np.isfinite(needed):
+                kept.append(strength)
+                value.append(needed)
+        if len(kept) >= 3:
+            x = np.log1p(-np.array(kept))
+            replicates = np.stack([drawn[one][i] for one in kept], axis=-1)
+            ends = (slope(x, np.log(value)), *interval(slope(x, np.log(replicates))))
+            put(ds, "twin_exponent", {"quantile": q}, ends)

@@ -1,0 +1,151 @@
+"""What the datasets of all experiments share: their axes, their estimates and their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.stats
+import xarray as xr
+
+from sparseact.curves import interval, needed, wilson
+from sparseact.design import Floats
+from sparseact.study.cell import Cell
+from sparseact.study.variables import KINDS, VARIABLES
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+# Gives what a stage left of a cell, cut to the cell's own rounds and trials.
+Read = Callable[[str, Cell], Arrays]
+
+# The estimate and the two ends of its 95 % interval.
+ENDS = ("", "_low", "_high")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the collection of every experiment needs besides its cells."""
+
+    quantiles: tuple[float, ...]
+    replicates: int
+    seed: int
+
+    def rng(self, *key: str) -> np.random.Generator:
+        """Random numbers of their own for each key, whatever else is collected."""
+        return np.random.default_rng([self.seed, *"/".join(key).encode()])
+
+
+def empty(kind: str, coords: Mapping[str, Any], **sizes: int) -> xr.Dataset:
+    """A dataset of a kind on the full cross of its axes: floats missing, counts zero."""
+    typed = {
+        name: np.asarray(values, dtype=None if dtype == "str" else dtype)
+        for name, values in coords.items()
+        for dtype in [VARIABLES[name].dtype]
+    }
+    lengths = {name: len(values) for name, values in typed.items()} | sizes
+    variables = {}
+    for name, dims in KINDS[kind].variables.items():
+        if name not in typed:
+            shape = [lengths[dim] for dim in dims]
+            whole = VARIABLES[name].dtype.startswith(("int", "uint"))
+            zeros = np.zeros(shape, dtype=VARIABLES[name].dtype)
+            variables[name] = (dims, zeros if whole else np.full(shape, np.nan))
+    return xr.Dataset(variables, typed)
+
+
+def put(ds: xr.Dataset, name: str, at: Mapping[str, Any], ends: Sequence[Any]) -> None:
+    """Set an estimate and the two ends of its interval at a place."""
+    for end, values in zip(ENDS, ends, strict=True):
+        ds[f"{name}{end}"].loc[dict(at)] = values
+
+
+def take(ds: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """An estimate and the two ends of its interval."""
+    estimate, low, high = (ds[f"{name}{end}"] for end in ENDS)
+    return estimate, low, high
+
+
+def mean(values: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> tuple[Any, Any, Any]:
+    """Mean over trials (axis 0) and its 95 % interval by Student's t; NaN below two trials.
+
+    ``weights`` of 0 and 1 tell which trials count; values where they are 0 may be NaN.
+    """
+    numbers = np.asarray(values, dtype=float)
+    counts = np.ones_like(numbers) if weights is None else np.asarray(weights, dtype=float)
+    numbers = np.where(counts > 0, numbers, 0.0)
+    n = counts.sum(axis=0)
+    enough = n >= 2
+    safe = np.where(enough, n, 2.0)
+    centre = numbers.sum(axis=0) / safe
+    spread = (counts * (numbers - centre) ** 2).sum(axis=0) / (safe - 1)
+    reach = scipy.stats.t.ppf(0.975, safe - 1) * np.sqrt(spread / safe)
+    ends = (centre, centre - reach, centre + reach)
+    estimate, low, high = (np.where(enough, end, np.nan) for end in ends)
+    return estimate, low, high
+
+
+def median(values: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Median over trials (axis 0) and its 95 % interval from order statistics.
+
+    For numbers with a heavy tail, or that may be infinite: then NaN. Fewer than six trials have no
+    interval.
+    """
+    numbers = np.asarray(values, dtype=float)
+    ends = np.empty((3, numbers.shape[1]))
+    for i, column in enumerate(numbers.T):
+        within = scipy.stats.quantile_test(column, p=0.5).confidence_interval(0.95)
+        ends[:, i] = np.median(column), within.low, within.high
+    ends[~np.isfinite(ends)] = np.nan
+    return ends[0], ends[1], ends[2]
+
+
+def share(outcomes: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Share of trials (axis 0) with an outcome, and its 95 % Wilson interval."""
+    flags = np.asarray(outcomes)
+    return wilson(flags.sum(axis=0, dtype=np.int64), np.full(flags.shape[1:], len(flags)))
+
+
+def rounds_needed(
+    cell: Cell, n_rounds: npt.ArrayLike, outcomes: Floats, settings: Settings, *key: str
+) -> tuple[tuple[Floats, Floats, Floats], Floats]:
+    """Rounds needed for every quantile with their intervals, and the replicates (quantile, r)."""
+    estimate, drawn = needed(
+        n_rounds,
+        outcomes,
+        np.ones_like(outcomes),
+        settings.quantiles,
+        replicates=settings.replicates,
+        rng=settings.rng(cell.name, *key),
+    )
+    drawn[np.isnan(estimate)] = np.nan
+    return (estimate, *interval(drawn)), drawn
+
+
+def resampled(n: int, replicates: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(replicates, n) how often each of n trials is drawn in a bootstrap."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=replicates)
+
+
+def bootstrap(
+    statistic: Callable[[Floats], Any], n: int, settings: Settings, *key: str
+) -> tuple[Any, Any, Any]:
+    """A statistic of n trials, given as how often each counts (n,), with its 95 % interval.
+
+    The statistic may be an array; its interval is of each element.
+    """
+    counts = resampled(n, settings.replicates, settings.rng(*key)).astype(float)
+    drawn = np.array([statistic(one) for one in counts])
+    return (statistic(np.ones(n)), *interval(np.moveaxis(drawn, 0, -1)))
+
+
+def slope(x: Floats, y: Floats) -> Any:
+    """Slope of least squares of y (…, n) on x (n,)."""
+    centred = x - x.mean()
+    return y @ centred / (centred @ centred)
+
+
+def clipped(ends: Sequence[Any], low: float, high: float) -> tuple[Any, ...]:
+    """An estimate and its ends, within the range that its kind of number has."""
+    return tuple(np.clip(end, low, high) for end in ends)

@@ -1,0 +1,1 @@
+"""What each stage does to the trials of one cell: ``run`` gives the variables of its dataset."""

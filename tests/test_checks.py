@@ -1,0 +1,217 @@
+"""What results must be whatever the data say: each check passes good data and stops bad data."""
+
+import numpy as np
+import pytest
+
+from sparseact.study.checks import CheckError, check
+from sparseact.study.experiments.grid import empty, put
+from sparseact.study.variables import KINDS, VARIABLES
+
+ROUNDS = [10, 20, 40, 80]
+RISING = np.array([0.1, 0.4, 0.8, 1.0])
+
+
+def around(values, half=0.02):
+    values = np.asarray(values, dtype=float)
+    return values, values - half, values + half
+
+
+def signal_strength():
+    ds = empty(
+        "signal_strength",
+        {
+            "signal_to_noise": [0.5, 1.0, 2.0],
+            "n_rounds": ROUNDS,
+            "quantile": [0.5, 0.95],
+            "regime": ["noise", "interference"],
+        },
+    )
+    for i, ratio in enumerate(ds.signal_to_noise.values):
+        put(ds, "recovery_probability", {"signal_to_noise": ratio}, around(RISING * 0.97))
+        put(ds, "rounds_needed", {"signal_to_noise": ratio}, around([60 - 10 * i, 90 - 10 * i], 1))
+    return ds
+
+
+def coverage():
+    ds = empty(
+        "coverage", {"design": ["single"], "selection": ["whitened"], "coverage": [0, 1, 2, 4]}
+    )
+    put(ds, "miss_probability", {}, around([[[0.98, 0.8, 0.5, 0.3]]]))
+    put(ds, "two_point_error", {}, around([[[0.5, 0.4, 0.25, 0.15]]]))
+    put(ds, "le_cam_bound", {}, around([[0.5, 0.25, 0.15, 0.05]]))
+    return ds
+
+
+def coherence():
+    ds = empty(
+        "coherence",
+        {
+            "structure": ["twin", "aggregate"],
+            "strength": [0.5],
+            "n_rounds": ROUNDS,
+            "quantile": [0.5],
+            "false_positive": ["decoy", "other"],
+        },
+    )
+    put(ds, "recovery_probability", {}, around([[RISING * 0.97], [RISING[::-1] * 0.97]]))
+    put(ds, "erc", {}, around([[[0.9, 0.8, 0.7, 0.6]], [[1.9, 1.7, 1.6, 1.5]]]))
+    return ds
+
+
+def refit_error():
+    ds = empty("refit_error", {"condition_number": [1.0, 10.0], "n_rounds": ROUNDS})
+    put(ds, "recovery_probability", {}, around(np.full((2, 4), 0.995), 0.004))
+    put(ds, "error_ratio_exact", {}, around(np.ones(4)))
+    put(ds, "interval_coverage", {}, around(np.full((2, 4), 0.95), 0.01))
+    return ds
+
+
+def decision_regret():
+    ds = empty("decision_regret", {"n_rounds": ROUNDS, "step": [0, 1, 2], "quantile": [0.5]})
+    zero = np.zeros(4)
+    put(ds, "bound_exceeded_share", {}, (zero, zero, zero + 0.01))
+    put(ds, "mean_regret", {}, around(np.outer(1 - RISING / 2, [1, 1, 1])))
+    return ds
+
+
+def lower_bounds():
+    ds = empty(
+        "lower_bounds",
+        {
+            "n_actions": [8],
+            "sparsity": [2],
+            "latent_dim": [2],
+            "n_rounds": ROUNDS,
+            "limit": ["bayes"],
+            "quantile": [0.5],
+            "axis": ["n_actions"],
+        },
+    )
+    error = (1 - RISING).reshape(1, 1, 1, 4) * 0.9 + 0.05
+    put(ds, "greedy_error_probability", {}, around(error + 0.01))
+    put(ds, "bayes_error_probability", {}, around(error))
+    put(ds, "map_error_probability", {}, around(error))
+    ds["fano_bound"][...] = error / 3
+    return ds
+
+
+def sparsity_necessity():
+    ds = empty(
+        "sparsity_necessity",
+        {
+            "n_actions": [8],
+            "sparsity": [1, 8],
+            "estimator": ["block_omp", "ridge", "least_squares"],
+            "n_rounds": ROUNDS,
+        },
+    )
+    error = 1.5 - np.multiply.outer(np.ones((1, 2, 3)), RISING)
+    put(ds, "relative_error", {}, around(error))
+    return ds
+
+
+def phase_transition():
+    ds = empty(
+        "phase_transition",
+        {
+            "design": ["signed"],
+            "n_actions": [8],
+            "sparsity": [2],
+            "latent_dim": [1],
+            "selection": ["correlation"],
+            "n_rounds": ROUNDS,
+            "quantity": ["rounds", "coverage"],
+            "quantile": [0.5, 0.95],
+        },
+        replicate=20,
+    )
+    place = dict.fromkeys(("design", "n_actions", "sparsity", "latent_dim", "selection"), 0)
+    at = {dim: ds[dim].values[i] for dim, i in place.items()}
+    put(ds, "recovery_probability", at, around(RISING * 0.97))
+    put(ds, "rounds_needed", at, around([30, 60], 2))
+    return ds
+
+
+GOOD = {
+    one.__name__: one
+    for one in (
+        phase_transition,
+        signal_strength,
+        coverage,
+        coherence,
+        refit_error,
+        decision_regret,
+        lower_bounds,
+        sparsity_necessity,
+    )
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_results_pass(name):
+    made = check(name, GOOD[name]())
+    intervals = [one for one in KINDS[name].variables if f"{one}_low" in KINDS[name].variables]
+    assert len(made) > len(intervals)  # more than that estimates lie within their intervals
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "spoil", "says"),
+    [
+        ("phase_transition", "recovery_probability", lambda v: v[..., ::-1], "recovery rises"),
+        ("phase_transition", "rounds_needed", lambda v: v[..., ::-1], "rise with the quantile"),
+        ("signal_strength", "recovery_probability", lambda v: v[..., ::-1], "recovery rises"),
+        ("signal_strength", "rounds_needed", lambda v: v[::-1], "fall with the signal"),
+        ("coverage", "two_point_error", lambda v: v / 3, "beats Le Cam"),
+        ("coverage", "miss_probability", lambda v: v[..., ::-1], "misses fall"),
+        ("coherence", "recovery_probability", lambda v: v[::-1], "while μ_S is below 1"),
+        ("coherence", "erc", lambda v: v[..., ::-1], "coefficient falls"),
+        ("refit_error", "error_ratio_exact", lambda v: v * 1.4, "error is the oracle's"),
+        ("refit_error", "interval_coverage", lambda v: v - 0.1, "cover as they say"),
+        ("decision_regret", "bound_exceeded_share", lambda v: v + 0.01, "exceeds its bound"),
+        ("decision_regret", "mean_regret", lambda v: v[::-1], "regret falls"),
+        ("lower_bounds", "fano_bound", lambda v: v * 6, "Fano's bound"),
+        ("lower_bounds", "greedy_error_probability", lambda v: v * 0.1, "does not beat"),
+        ("lower_bounds", "map_error_probability", lambda v: v * 0.3, "calibrated"),
+        ("lower_bounds", "map_error_probability", lambda v: v + 0.3, "overconfident"),
+        (
+            "sparsity_necessity",
+            "relative_error",
+            lambda v: v * np.array([1, 3, 1])[:, None],
+            "no worse than least squares",
+        ),
+        (
+            "sparsity_necessity",
+            "relative_error",
+            lambda v: v * np.array([0.1, 1, 1])[:, None],
+            "nothing beats the posterior mean",
+        ),
+    ],
+)
+def test_bad_results_are_stopped_and_named(name, variable, spoil, says):
+    ds = GOOD[name]()
+    for end in ("", "_low", "_high"):
+        if f"{variable}{end}" in ds:
+            ds[f"{variable}{end}"][...] = spoil(ds[f"{variable}{end}"].values.copy())
+    with pytest.raises(CheckError, match=says) as caught:
+        check(name, ds)
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "=" in str(caught.value)  # and where
+
+
+def test_an_estimate_far_from_its_interval_is_stopped():
+    ds = signal_strength()
+    ds["recovery_probability"][1, 2] += 0.3
+    with pytest.raises(CheckError, match=r"within its interval.*signal_to_noise=1.0, n_rounds=40"):
+        check("signal_strength", ds)
+
+
+def test_small_dips_are_chance():
+    ds = signal_strength()
+    for end in ("", "_low", "_high"):
+        ds[f"recovery_probability{end}"][0, 3] = ds[f"recovery_probability{end}"][0, 2] - 0.02
+    check("signal_strength", ds)
+
+
+def test_every_experiment_has_checks_and_knows_its_variables():
+    for name in GOOD:
+        assert set(GOOD[name]().variables) <= set(VARIABLES)

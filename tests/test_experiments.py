@@ -1,0 +1,704 @@
+"""What each experiment collects, from outcomes whose answer is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.special import expit, logit
+
+from sparseact import Scenario
+from sparseact.curves import wilson
+from sparseact.study import store
+from sparseact.study.cell import Cell
+from sparseact.study.experiments import (
+    coherence,
+    coverage,
+    decision_regret,
+    grid,
+    lower_bounds,
+    phase_transition,
+    refit_error,
+    scaling_law,
+    signal_strength,
+    sparsity_necessity,
+)
+
+QUANTILES = (0.5, 0.95)
+SETTINGS = grid.Settings(QUANTILES, 20, 7)
+TRIALS = 2000
+# Of the logit in log T. Shares of TRIALS are whole numbers, so they follow the law to 1/4000.
+STEEP = 3.0
+
+
+def cell_of(n_rounds, *, label=None, selection="correlation", trials=TRIALS, **scenario):
+    fields = {"design": "signed", "n_actions": 32, "sparsity": 2, "latent_dim": 2, **scenario}
+    label = label or fields.get("structure", fields["design"])
+    return Cell(label, Scenario(**fields), selection, n_rounds, trials)
+
+
+def ladder(needed, steps=6):
+    """Numbers of rounds around the one that is needed."""
+    return tuple(round(needed * 2 ** (i / 2)) for i in range(-steps, steps + 1))
+
+
+def needed_for(needed, quantile):
+    return needed * np.exp(logit(quantile) / STEEP)
+
+
+def outcomes(n_rounds, needed, trials=TRIALS):
+    """Successes (trial, T), their shares logistic in log T, one half at ``needed``."""
+    share = expit(STEEP * np.log(np.array(n_rounds) / needed))
+    return first(share, trials)
+
+
+def first(shares, trials=TRIALS):
+    """(trial, T) 1 in the first of the trials, in the shares given."""
+    return (np.arange(trials)[:, None] < np.round(np.array(shares) * trials)).astype(np.uint8)
+
+
+def recovery(cell, exact, selected=None, least=None):
+    k = cell.scenario.sparsity
+    if selected is None:
+        selected = np.zeros((*exact.shape, k), dtype=np.int32)
+    if least is None:
+        least = np.broadcast_to(np.array(cell.n_rounds, dtype=np.int32), exact.shape)
+    return {
+        "n_rounds": np.array(cell.n_rounds, dtype=np.int32),
+        "exact_recovery": exact,
+        "n_correct": (exact * k).astype(np.int32),
+        "selected": selected,
+        "least_coverage": least,
+    }
+
+
+def reading(**stages):
+    """Reads what a stage left of a cell, by the cell's name."""
+    return lambda stage, cell: stages[stage][cell.name]
+
+
+def on_disk(tmp_path, kind, ds):
+    """The dataset written, checked against the registry and read again."""
+    store.write(tmp_path / f"{kind}.nc", kind, ds.variables)
+    found = store.open_dataset(tmp_path / f"{kind}.nc", kind)
+    xr.testing.assert_equal(found.drop_attrs(), ds.drop_attrs())
+    return found
+
+
+def assert_estimate(ds, name, at, expected, rtol=0.01):
+    """An estimate is what it should be, and within its interval."""
+    value, low, high = (float(ds[f"{name}{end}"].sel(at)) for end in grid.ENDS)
+    np.testing.assert_allclose(value, expected, rtol=rtol, atol=rtol)
+    room = 0.02 * abs(expected) + 1e-3
+    assert low - room <= value <= high + room
+
+
+def missing(ds, name, at=None):
+    return all(bool(ds[f"{name}{end}"].sel(at or {}).isnull().all()) for end in grid.ENDS)
+
+
+# -- what they share -----------------------------------------------------------------------------
+
+
+def test_means_have_students_intervals():
+    values = np.array([[1.0, 5.0], [2.0, np.nan], [6.0, 7.0]])
+    estimate, low, high = grid.mean(values, np.isfinite(values))
+    np.testing.assert_allclose(estimate, [3, 6])
+    # t(0.975) is 4.3027 on two degrees of freedom and 12.7062 on one.
+    reach = [4.302653 * np.sqrt(7 / 3), 12.706205 * np.sqrt(2 / 2)]
+    np.testing.assert_allclose(high - estimate, reach, rtol=1e-6)
+    np.testing.assert_allclose(estimate - low, reach, rtol=1e-6)
+    for end in grid.mean(values, [[1, 0], [0, 0], [0, 0]]):
+        assert np.isnan(end).all()
+
+
+def test_shares_have_wilsons_intervals():
+    flags = first([0.25, 1.0], 8)
+    np.testing.assert_array_equal(grid.share(flags), wilson([2, 8], [8, 8]))
+
+
+def test_random_numbers_depend_on_their_key_alone():
+    draws = [
+        settings.rng(*key).random()
+        for settings in (SETTINGS, grid.Settings(QUANTILES, 20, 8))
+        for key in (("a",), ("b",), ("a", "b"), ())
+    ]
+    assert len(set(draws)) == len(draws)
+    assert SETTINGS.rng("a", "b").random() == draws[2]
+
+
+def test_a_bootstrap_is_of_the_statistic_given():
+    values = np.random.default_rng(0).standard_normal((400, 2)) * [1, 5] + [3, -2]
+    settings = grid.Settings(QUANTILES, 500, 1)
+    estimate, low, high = grid.bootstrap(lambda n: n @ values / n.sum(), 400, settings, "mean")
+    np.testing.assert_allclose(estimate, values.mean(axis=0))
+    error = values.std(axis=0) / 20
+    np.testing.assert_allclose((high - low) / (2 * 1.96 * error), 1, atol=0.15)
+
+
+def test_slopes_and_places():
+    x = np.array([0.0, 1.0, 4.0])
+    np.testing.assert_allclose(grid.slope(x, np.array([2 * x + 1, -x])), [2, -1])
+    ds = grid.empty(
+        "signal_strength",
+        {"signal_to_noise": [1.0], "n_rounds": [1, 2], "quantile": [0.5], "regime": ["noise"]},
+    )
+    assert ds["n_trials"].dtype == np.int32
+    assert ds["rounds_needed"].isnull().all()
+    grid.put(ds, "recovery_probability", {"n_rounds": 2}, (0.5, 0.25, 0.75))
+    ends = [end.sel(n_rounds=2).item() for end in grid.take(ds, "recovery_probability")]
+    assert ends == [0.5, 0.25, 0.75]
+    assert missing(ds, "recovery_probability", {"n_rounds": 1})
+
+
+# -- phase_transition and scaling_law ------------------------------------------------------------
+
+
+def test_phase_transition_finds_the_rounds_put_in(tmp_path):
+    signed = {(M, k): 40.0 * k * np.log(M) for M, k in ((16, 1), (64, 1), (64, 3))}
+    cells = {
+        key: cell_of(ladder(at), n_actions=key[0], sparsity=key[1], latent_dim=3)
+        for key, at in signed.items()
+    }
+    single = cell_of(
+        tuple(16 * n for n in ladder(100)),
+        design="single",
+        n_actions=16,
+        sparsity=1,
+        latent_dim=3,
+        trials=1000,
+    )
+    left = {
+        one.name: recovery(one, outcomes(one.n_rounds, signed[key])) for key, one in cells.items()
+    }
+    each = np.array(single.n_rounds, dtype=np.int32) // 16
+    left[single.name] = recovery(
+        single,
+        outcomes(single.n_rounds, 1600, 1000),
+        least=np.broadcast_to(each, (1000, len(each))),
+    )
+    ds = phase_transition.collect([*cells.values(), single], reading(recover=left), SETTINGS)
+    ds = on_disk(tmp_path, "phase_transition", ds)
+    where = {"latent_dim": 3, "selection": "correlation"}
+    for (M, k), at in signed.items():
+        place = {"design": "signed", "n_actions": M, "sparsity": k, **where}
+        for q in QUANTILES:
+            at_quantile = {**place, "quantile": q}
+            assert_estimate(ds, "rounds_needed", at_quantile, needed_for(at, q))
+            assert abs(float(ds["curve_misfit"].sel(at_quantile))) < 0.05
+        assert missing(ds, "coverage_needed", place)  # every action is in every round
+        curve = ds["recovery_probability"].sel(place).dropna("n_rounds")
+        assert tuple(curve["n_rounds"].values) == cells[M, k].n_rounds
+        np.testing.assert_allclose(curve, outcomes(cells[M, k].n_rounds, at).mean(axis=0))
+        assert int(ds["n_trials"].sel(place)) == TRIALS
+    place = {"design": "single", "n_actions": 16, "sparsity": 1, **where}
+    assert int(ds["n_trials"].sel(place)) == 1000
+    for q in QUANTILES:
+        assert_estimate(ds, "rounds_needed", {**place, "quantile": q}, needed_for(1600, q))
+        assert_estimate(ds, "coverage_needed", {**place, "quantile": q}, needed_for(100, q))
+    for empty in ({"n_actions": 16, "sparsity": 3}, {"design": "single", "n_actions": 64}):
+        for name in ("recovery_probability", "rounds_needed", "coverage_needed"):
+            assert missing(ds, name, empty)
+        assert (ds["n_trials"].sel(empty) == 0).all()
+    used = ds["mean_least_coverage"].sel(place).dropna("n_rounds")
+    np.testing.assert_array_equal(used * 16, used["n_rounds"])
+
+
+def test_the_final_probability_is_the_least_after_the_most_rounds(tmp_path):
+    shares = {16: [0.1, 0.5, 0.9], 32: [0.0, 0.2, 0.8], 64: [0.3, 0.9, 1.0]}
+    cells = [cell_of((10, 20, 30 + M), n_actions=M, trials=10) for M in shares]
+    left = {one.name: recovery(one, first(shares[one.scenario.n_actions], 10)) for one in cells}
+    ds = phase_transition.collect(cells, reading(recover=left), SETTINGS)
+    ds = on_disk(tmp_path, "phase_transition", ds)
+    found = [end.item() for end in grid.take(ds, "final_recovery_probability")]
+    np.testing.assert_allclose(found, [float(end) for end in wilson(8, 10)])
+
+
+def test_scaling_law_returns_the_law_put_in(tmp_path):
+    sizes = [
+        (16, 1, 1),
+        (64, 1, 1),
+        (256, 1, 1),
+        (1024, 1, 1),
+        (64, 3, 1),
+        (64, 9, 1),
+        (64, 1, 3),
+        (64, 1, 9),
+        (256, 3, 3),
+    ]
+    needed = {size: 30.0 * size[1] * size[2] * np.log(size[0]) for size in sizes}
+    cells = {
+        size: cell_of(ladder(at, 4), n_actions=size[0], sparsity=size[1], latent_dim=size[2])
+        for size, at in needed.items()
+    }
+    left = {
+        one.name: recovery(one, outcomes(one.n_rounds, needed[size])) for size, one in cells.items()
+    }
+    collected = phase_transition.collect([*cells.values()], reading(recover=left), SETTINGS)
+    ds = on_disk(tmp_path, "scaling_law", scaling_law.fit(collected, [*cells.values()], seed=1))
+    at = {"design": "signed", "quantity": "rounds", "quantile": 0.5}
+    for axis in ds["axis"].values:
+        assert_estimate(ds, "exponent", {**at, "axis": axis}, 1.0, rtol=0.03)
+    assert_estimate(ds, "growth_index", at, 0.0, rtol=0.1)
+    assert float(ds["paper_excess_error"].sel(at)) < -1  # no rival comes near
+    paper = ds.sel(at).sel(law=scaling_law.PAPER)
+    np.testing.assert_allclose(float(paper["law_scale"]), 30, rtol=0.01)
+    for (M, k, d), rounds in needed.items():
+        there = paper["law_prediction"].sel(n_actions=M, sparsity=k, latent_dim=d)
+        np.testing.assert_allclose(there, rounds, rtol=0.02)
+    assert missing(ds, "exponent", {"quantity": "coverage"})
+
+
+# -- signal_strength -----------------------------------------------------------------------------
+
+
+def test_signal_strength_finds_the_exponent_of_each_regime(tmp_path):
+    # Interference has variance 1 here: noise is above ten times that, below a tenth, or between.
+    sigmas = [8.0, 5.0, 3.5, 1.0, 0.3, 0.2, 0.1]
+    needed = {s: 20 * s**1.6 if s > 3 else 150 * s**0.25 for s in sigmas}
+    cells = [cell_of(ladder(needed[s]), noise_std=s, n_actions=64) for s in sigmas]
+    left = {
+        one.name: recovery(one, outcomes(one.n_rounds, needed[one.scenario.noise_std]))
+        for one in cells
+    }
+    ds = signal_strength.collect(cells, reading(recover=left), SETTINGS)
+    ds = on_disk(tmp_path, "signal_strength", ds)
+    np.testing.assert_allclose(ds["signal_to_noise"], 1 / np.array(sigmas))
+    for q in QUANTILES:
+        assert_estimate(ds, "signal_exponent", {"regime": "noise", "quantile": q}, -1.6)
+        assert_estimate(ds, "signal_exponent", {"regime": "interference", "quantile": q}, -0.25)
+        for s in sigmas:
+            place = {"signal_to_noise": 1 / s, "quantile": q}
+            assert_estimate(ds, "rounds_needed", place, needed_for(needed[s], q))
+        # The condition's own square law, through the middle of where noise dominates.
+        middle = np.exp(np.mean([np.log(needed_for(needed[s], q) / s**2) for s in sigmas[:3]]))
+        condition = ds["condition_rounds"].sel(quantile=q)
+        np.testing.assert_allclose(condition, middle * np.array(sigmas) ** 2, rtol=0.01)
+
+
+def test_one_scenario_of_a_regime_has_no_exponent(tmp_path):
+    cells = [cell_of(ladder(100.0), noise_std=s) for s in (8.0, 0.1, 0.05)]
+    left = {one.name: recovery(one, outcomes(one.n_rounds, 100.0)) for one in cells}
+    ds = signal_strength.collect(cells, reading(recover=left), SETTINGS)
+    ds = on_disk(tmp_path, "signal_strength", ds)
+    assert missing(ds, "signal_exponent", {"regime": "noise"})
+    assert ds["condition_rounds"].isnull().all()
+    assert_estimate(ds, "signal_exponent", {"regime": "interference", "quantile": 0.5}, 0.0)
+
+
+# -- coverage ------------------------------------------------------------------------------------
+
+
+def test_coverage_tells_errors_and_where_they_fall(tmp_path):
+    used = np.array([0, 1, 2, 4, 8, 16])
+    single = cell_of(tuple(300 + used), design="single", scarce_after=300, trials=100)
+    multi = cell_of(
+        tuple(50 + used[:4]),
+        design="multi",
+        label="multi B=4",
+        actions_per_round=4,
+        scarce_after=50,
+        selection="whitened",
+        trials=40,
+    )
+    missed, alarmed = [1.0, 0.7, 0.5, 0.3, 0.1, 0.0], [0.0, 0.1, 0.1, 0.1, 0.0, 0.0]
+    floors = [0.5, 0.3, 0.2, 0.05, 0.01, 0.0]
+    left = {
+        single.name: {
+            "n_rounds": np.array(single.n_rounds),
+            "missed": first(missed, 100),
+            "false_alarm": first(alarmed, 100),
+            "least_error": np.tile(floors, (100, 1)),
+        },
+        multi.name: {
+            "n_rounds": np.array(multi.n_rounds),
+            "missed": first([1, 1, 1, 1], 40),
+            "false_alarm": first([0, 0, 0, 0], 40),
+            "least_error": np.tile(floors[:4], (40, 1)),
+        },
+    }
+    ds = coverage.collect([single, multi], reading(detect=left), SETTINGS)
+    ds = on_disk(tmp_path, "coverage", ds)
+    assert ds["coverage"].values.tolist() == used.tolist()
+    at = {"design": "single", "selection": "correlation"}
+    np.testing.assert_allclose(ds["miss_probability"].sel(at), missed)
+    np.testing.assert_allclose(ds["false_alarm_probability"].sel(at), alarmed)
+    errors = (np.array(missed) + alarmed) / 2
+    np.testing.assert_allclose(ds["two_point_error"].sel(at), errors)
+    np.testing.assert_allclose(ds["le_cam_bound"].sel(design="single"), floors)
+    np.testing.assert_allclose(ds["excess_error"].sel(at), np.mean(errors - floors))
+    # From 0.2 to 0.05 between 4 and 8 rounds; the bound from 0.2 to 0.05 between 2 and 4.
+    assert_estimate(ds, "test_coverage", at, 4 * 2 ** (0.1 / 0.15), rtol=1e-9)
+    assert_estimate(ds, "least_test_coverage", {"design": "single"}, 2 * 2 ** (0.1 / 0.15), 1e-9)
+    whitened = {"design": "multi B=4", "selection": "whitened"}
+    assert missing(ds, "test_coverage", whitened)  # it never falls so low
+    assert ds["miss_probability"].sel(whitened).isnull().values.tolist() == [False] * 4 + [True] * 2
+    for empty in (
+        {"design": "single", "selection": "whitened"},
+        {"design": "multi B=4", "selection": "correlation"},
+    ):
+        assert missing(ds, "miss_probability", empty)
+        assert int(ds["n_trials"].sel(empty)) == 0
+
+
+# -- coherence -----------------------------------------------------------------------------------
+
+
+def diagnosis(cell, erc, mutual, trials=3):
+    shape = (trials, len(cell.n_rounds))
+    return {
+        "n_rounds": np.array(cell.n_rounds, dtype=np.int32),
+        "erc": np.full(shape, erc),
+        "mutual_coherence": np.full(shape, mutual),
+        "has_copies": np.full(shape, mutual >= 1 - 1e-9, dtype=np.uint8),
+    }
+
+
+def test_coherence_finds_the_exponent_of_twins(tmp_path):
+    strengths = [0.0, 0.5, 0.75, 0.9, 1.0]
+    needed = {rho: 50 * (1 - rho) ** -1.5 for rho in strengths[1:-1]} | {0.0: 90.0, 1.0: 1e9}
+    rounds = tuple(2**i for i in range(3, 16))
+    cells = [cell_of(rounds, structure="twin", strength=rho) for rho in strengths]
+    decoys = np.tile(np.array([20, 21], dtype=np.uint8), (TRIALS, 1))
+    recovered, diagnosed = {}, {}
+    for one in cells:
+        exact = outcomes(rounds, needed[one.scenario.strength])
+        # Where it fails, one relevant action comes with a decoy, or with another at strength 0.
+        wrong = 21 if one.scenario.strength else 30
+        selected = np.where(exact[..., None] == 1, [3, 4], [3, wrong]).astype(np.int32)
+        recovered[one.name] = recovery(one, exact, selected)
+        recovered[one.name]["n_correct"] = 1 + exact.astype(np.int32)
+        copies = one.scenario.strength == 1
+        erc = np.inf if copies else one.scenario.strength
+        diagnosed[one.name] = diagnosis(one, erc, 1.0 if copies else 0.5)
+    logs = {name: {"decoy": decoys} for name in recovered}
+    left = {"recover": recovered, "diagnose": diagnosed, "simulate": logs}
+    ds = on_disk(tmp_path, "coherence", coherence.collect(cells, reading(**left), SETTINGS))
+    for q in QUANTILES:
+        assert_estimate(ds, "twin_exponent", {"quantile": q}, -1.5)
+        place = {"structure": "twin", "strength": 0.75, "quantile": q}
+        assert_estimate(ds, "rounds_needed", place, needed_for(needed[0.75], q))
+    assert missing(ds, "rounds_needed", {"strength": 1.0})
+    assert missing(ds, "erc", {"strength": 1.0})  # infinite: no number
+    np.testing.assert_allclose(ds["erc"].sel(strength=0.5), 0.5)
+    copied = ds["copy_share"].sel(structure="twin").mean("n_rounds")
+    np.testing.assert_array_equal(copied, [0, 0, 0, 0, 1])
+    for rho, kind, none in ((0.75, "decoy", "other"), (0.0, "other", "decoy")):
+        wrong = ds["false_positives"].sel(structure="twin", strength=rho)
+        failed = 1 - ds["recovery_probability"].sel(structure="twin", strength=rho)
+        np.testing.assert_allclose(wrong.sel(false_positive=kind), failed, atol=1e-12)
+        np.testing.assert_allclose(wrong.sel(false_positive=none), 0)
+    assert missing(ds, "convex_advantage")
+
+
+def test_coherence_finds_where_recovery_breaks(tmp_path):
+    finals = {0.0: (0.3, 1.0), 0.4: (0.6, 0.9), 0.6: (0.8, 0.8), 0.8: (1.2, 0.3), 1.0: (2.0, 0.1)}
+    cells, left = [], {"recover": {}, "diagnose": {}, "simulate": {}, "rival": {}}
+    for weights in ("aligned", "sphere"):
+        for rho, (erc, share) in finals.items():
+            one = cell_of(
+                (10, 20, 40),
+                label="aggregate" if weights == "aligned" else "aggregate, random weights",
+                structure="aggregate",
+                strength=rho,
+                weights=weights,
+            )
+            shares = np.array([0.1, 0.5, 1.0]) * (share if weights == "aligned" else 1)
+            exact = first(shares)
+            left["recover"][one.name] = recovery(one, exact)
+            left["recover"][one.name]["selected"] = np.full((TRIALS, 3, 2), -1, dtype=np.int32)
+            left["recover"][one.name]["n_correct"] = np.zeros((TRIALS, 3), dtype=np.int32)
+            left["diagnose"][one.name] = diagnosis(one, erc, 0.5)
+            left["simulate"][one.name] = {"decoy": np.zeros((TRIALS, 1), dtype=np.uint8)}
+            cells.append(one)
+    for rho, gained in ((0.4, 1.0), (0.8, 0.0)):
+        one = cell_of(
+            (10, 40),
+            structure="aggregate",
+            strength=rho,
+            weights="aligned",
+            selection="group_lasso",
+            trials=500,
+        )
+        left["rival"][one.name] = recovery(one, first([gained, gained], 500))
+        cells.append(one)
+    ds = on_disk(tmp_path, "coherence", coherence.collect(cells, reading(**left), SETTINGS))
+    assert ds["structure"].values.tolist() == ["aggregate", "aggregate, random weights"]
+    at = {"structure": "aggregate"}
+    # From 0.8 at μ_S = 0.8 to 0.3 at 1.2.
+    assert_estimate(ds, "breaking_erc", at, 0.8 + 0.4 * 0.3 / 0.5, rtol=1e-9)
+    assert_estimate(ds, "recovery_below_one", at, 0.8, rtol=1e-9)
+    assert_estimate(ds, "recovery_beyond_one", at, 0.3, rtol=1e-9)
+    random = {"structure": "aggregate, random weights"}
+    assert missing(ds, "breaking_erc", random)  # it never breaks
+    assert_estimate(ds, "recovery_beyond_one", random, 1.0, rtol=1e-9)
+    # Among the same 500 trials Block-OMP succeeds in 180 and all after 10 and 40 rounds at
+    # strength 0.4, and in 60 and all 500 at 0.8.
+    advantage = (1 - (180 / 500 + 1) / 2 + 0 - (60 / 500 + 1) / 2) / 2
+    assert_estimate(ds, "convex_advantage", at, advantage, rtol=1e-9)
+    assert missing(ds, "convex_advantage", random)
+    there = ds["convex_recovery_probability"].sel(at).sel(strength=0.4)
+    np.testing.assert_array_equal(there, [1, np.nan, 1])
+    assert missing(ds, "twin_exponent")
+
+
+# -- refit_error ---------------------------------------------------------------------------------
+
+
+def refit_of(cell, oracle, eigenvalue, exact=None, ratio=1.0, trials=100):
+    n = np.array(cell.n_rounds, dtype=np.int32)
+    shape = (trials, len(n))
+    return {
+        "n_rounds": n,
+        "exact_recovery": np.ones(shape, dtype=np.uint8) if exact is None else exact,
+        "squared_error": np.broadcast_to(ratio * oracle, shape).copy(),
+        "oracle_error": np.broadcast_to(oracle, shape).copy(),
+        "least_eigenvalue": np.full(shape, eigenvalue),
+        "n_covered": np.full(shape, 3, dtype=np.int32),
+        "n_intervals": np.full(shape, 4, dtype=np.int32),
+    }
+
+
+def test_refit_error_finds_ratio_rate_and_conditioning(tmp_path):
+    n = np.array([10, 20, 40, 80, 160])
+    plain = cell_of(tuple(n))
+    cells = [plain, *(cell_of(tuple(n[2:]), condition_number=c) for c in (10.0, 100.0))]
+    exact = first([0.5, 0.9, 1, 1, 1], 100)
+    left = {plain.name: refit_of(plain, 5 * n**-1.5, 1.0, exact)}
+    # Where recovery is not nearly certain the error is no matter of the rate; what was not
+    # selected exactly errs a hundred times as much, and covers nothing.
+    off = np.array([3, 3, 1, 1, 1])
+    left[plain.name]["squared_error"] *= off
+    left[plain.name]["squared_error"][exact == 0] *= 100
+    left[plain.name]["n_covered"][exact == 0] = 0
+    for one in cells[1:]:
+        eigenvalue = 1 / one.scenario.condition_number
+        oracle = 5 * n[2:] ** -1.5 * eigenvalue**-0.7
+        left[one.name] = refit_of(one, oracle, eigenvalue)
+    ds = on_disk(tmp_path, "refit_error", refit_error.collect(cells, reading(refit=left), SETTINGS))
+    np.testing.assert_allclose(ds["error_ratio_exact"], off)
+    np.testing.assert_allclose(ds["error_ratio"], [3 * 50.5, 3 * 10.9, 1, 1, 1])
+    assert_estimate(ds, "final_error_ratio", {}, 1.0, rtol=1e-9)
+    assert_estimate(ds, "rate_exponent", {}, -1.5, rtol=1e-9)
+    assert_estimate(ds, "conditioning_exponent", {}, -0.7, rtol=1e-9)
+    assert_estimate(ds, "final_interval_coverage", {}, 0.75, rtol=1e-9)
+    np.testing.assert_allclose(ds["claimed_error"], 0.25 * 4 / n)
+    well = ds.sel(condition_number=1.0)
+    np.testing.assert_allclose(well["interval_coverage"], 0.75)
+    np.testing.assert_allclose(well["interval_coverage_all"], [0.375, 0.675, 0.75, 0.75, 0.75])
+    np.testing.assert_allclose(well["squared_error"], 5 * n**-1.5 * off)  # given exact recovery
+    np.testing.assert_allclose(well["recovery_probability"], [0.5, 0.9, 1, 1, 1])
+    ill = ds.sel(condition_number=10.0)
+    assert ill["squared_error"].isnull().values.tolist() == [True, True, False, False, False]
+    np.testing.assert_allclose(ill["least_eigenvalue"][2:], 0.1)
+
+
+def test_refit_error_leaves_out_what_has_no_oracle(tmp_path):
+    one = cell_of((2, 20, 40))
+    left = {one.name: refit_of(one, np.array([1.0, 2.0, 1.0]), 0.5, ratio=1.5)}
+    left[one.name]["oracle_error"][:, 0] = np.nan
+    left[one.name]["n_intervals"][:, 0] = 0
+    ds = refit_error.collect([one], reading(refit=left), SETTINGS)
+    ds = on_disk(tmp_path, "refit_error", ds)
+    np.testing.assert_allclose(ds["error_ratio"], [np.nan, 1.5, 1.5])
+    np.testing.assert_allclose(ds["interval_coverage_all"][0], [np.nan, 0.75, 0.75])
+    assert missing(ds, "conditioning_exponent")  # of one condition number
+
+
+# -- decision_regret -----------------------------------------------------------------------------
+
+
+def test_decision_regret_tells_what_is_gained(tmp_path):
+    one = cell_of(ladder(100.0), sparsity=4)
+    n, steps = np.array(one.n_rounds), np.arange(5)
+    exact = outcomes(n, 100.0)
+    # What is gained is linear in log T and in the step, so it is known at any number of rounds.
+    gained = (0.5 + 0.1 * np.log(n / 100))[:, None] * steps / 4
+    best = np.linspace(1, 3, TRIALS)
+    shape = (TRIALS, len(n))
+    left = {
+        "n_rounds": n.astype(np.int32),
+        "exact_recovery": exact,
+        "mean_regret": best[:, None, None] * (1 - gained),
+        "n_correct": np.broadcast_to(np.array([0, 1, 1, 2, 3]), (*shape, 5)).astype(np.int32),
+        "best_value": best,
+        "regret_95": np.full(shape, 0.25),
+        "regret_bound": np.full(shape, 4.0),
+        "bound_exceeded": np.zeros(shape, dtype=np.uint8),
+        "optimal_share": np.broadcast_to(np.linspace(0.2, 0.8, len(n)), shape),
+    }
+    read = reading(decide={one.name: left})
+    ds = on_disk(tmp_path, "decision_regret", decision_regret.collect([one], read, SETTINGS))
+    np.testing.assert_allclose(ds["gained_share"], gained, atol=1e-12)
+    np.testing.assert_allclose(ds["step_precision"][0], [0, 1, 1 / 2, 2 / 3, 3 / 4])
+    np.testing.assert_allclose(ds["mean_regret"], 2 * (1 - gained))
+    assert_estimate(ds, "best_value", {}, 2.0, rtol=1e-9)
+    assert_estimate(ds, "final_optimal_share", {}, 0.8, rtol=1e-9)
+    assert float(ds["final_bound_exceeded"]) == 0
+    for q in QUANTILES:
+        at = {"quantile": q}
+        assert_estimate(ds, "rounds_needed", at, needed_for(100, q))
+        there = 0.5 + 0.1 * logit(q) / STEEP
+        assert_estimate(ds, "gained_at_recovery", at, there)
+        assert_estimate(ds, "gained_halfway", at, there / 2)
+        assert_estimate(ds, "precision_halfway", at, 0.5)
+
+
+def test_decisions_without_a_threshold_have_no_value_there(tmp_path):
+    one = cell_of((10, 20, 40), trials=30)
+    shape = (30, 3)
+    left = {
+        "n_rounds": np.array([10, 20, 40], dtype=np.int32),
+        "exact_recovery": np.zeros(shape, dtype=np.uint8),
+        "mean_regret": np.ones((*shape, 3)),
+        "n_correct": np.zeros((*shape, 3), dtype=np.int32),
+        "best_value": np.ones(30),
+        **{name: np.ones(shape) for name in ("regret_95", "regret_bound", "optimal_share")},
+        "bound_exceeded": first([0.1, 0.2, 0.3], 30),
+    }
+    read = reading(decide={one.name: left})
+    ds = on_disk(tmp_path, "decision_regret", decision_regret.collect([one], read, SETTINGS))
+    for name in ("rounds_needed", "gained_at_recovery", "gained_halfway", "precision_halfway"):
+        assert missing(ds, name)
+    np.testing.assert_allclose(ds["gained_share"], 0)
+    np.testing.assert_allclose(ds["bound_exceeded_share"], [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(float(ds["final_bound_exceeded"]), 0.3)
+
+
+# -- lower_bounds --------------------------------------------------------------------------------
+
+
+def test_lower_bounds_find_factor_constants_and_trends(tmp_path):
+    sizes = [(8, 1, 2), (32, 1, 2), (128, 1, 2), (32, 4, 2), (32, 2, 2), (32, 1, 8), (8, 2, 1)]
+    claimed = {size: size[1] * size[2] * np.log(size[0] / size[1]) for size in sizes}
+    bayes = {(M, k, d): 30 * claimed[M, k, d] * d**-0.5 * k**0.25 for M, k, d in sizes}
+    cells, left = [], {"recover": {}, "bound": {}}
+    for M, k, d in sizes:
+        at = bayes[M, k, d]
+        one = cell_of(ladder(at, 8), n_actions=M, sparsity=k, latent_dim=d, weights="gaussian")
+        n = np.array(one.n_rounds)
+        # Rounded, because an exact logistic curve is a perfect fit, which counts as none.
+        stated = np.round(expit(STEEP * np.log(n / at)), 3)
+        left["recover"][one.name] = recovery(one, outcomes(n, 2 * at))
+        left["bound"][one.name] = {
+            "n_rounds": n.astype(np.int32),
+            "map_probability": np.tile(stated, (TRIALS, 1)),
+            "map_correct": outcomes(n, at),
+            "information": np.zeros((TRIALS, len(n))),
+            # Falls by steps of log T, to a half after a quarter of the rounds.
+            "fano_error": np.tile(np.clip(0.5 - 0.1 * np.log(4 * n / at), 0, 1), (TRIALS, 1)),
+        }
+        cells.append(one)
+    ds = on_disk(tmp_path, "lower_bounds", lower_bounds.collect(cells, reading(**left), SETTINGS))
+    assert ds["quantile"].values.tolist() == [0.5, 2 / 3, 0.95]
+    for size, one in zip(sizes, cells, strict=True):
+        place = dict(zip(lower_bounds.AXES, size, strict=True))
+        at = bayes[size]
+        for q in (0.5, 2 / 3):
+            here = {**place, "quantile": q}
+            assert_estimate(ds, "greedy_factor", here, 2.0)
+            for limit, where in (("greedy", 2 * at), ("bayes", at)):
+                expected = needed_for(where, q)
+                assert_estimate(ds, "rounds_needed", {**here, "limit": limit}, expected)
+        fano = float(ds["rounds_needed"].sel({**place, "quantile": 0.5, "limit": "fano"}))
+        np.testing.assert_allclose(fano, at / 4, rtol=1e-6)
+        constant = needed_for(at, 2 / 3) / claimed[size]
+        assert_estimate(ds, "rate_constant", {**place, "limit": "bayes"}, constant)
+        n = np.array(one.n_rounds)
+        curves = ds.sel(place).sel(n_rounds=n)
+        stated = expit(STEEP * np.log(n / at))
+        np.testing.assert_allclose(curves["bayes_error_probability"], 1 - stated, atol=1e-3)
+        np.testing.assert_allclose(curves["map_error_probability"], 1 - stated, atol=1e-3)
+        greedy = expit(STEEP * np.log(n / at / 2))
+        np.testing.assert_allclose(curves["greedy_error_probability"], 1 - greedy, atol=1e-3)
+    for limit, factor in (("greedy", 2), ("bayes", 1)):
+        at = {"limit": limit}
+        least = min(bayes[size] / claimed[size] for size in sizes)
+        expected = needed_for(factor * least, 2 / 3)
+        assert_estimate(ds, "largest_constant", at, expected)
+        for axis, trend in (("n_actions", 0.0), ("sparsity", 0.25), ("latent_dim", -0.5)):
+            assert_estimate(ds, "constant_trend", {**at, "axis": axis}, trend)
+    empty = {"n_actions": 128, "sparsity": 4}
+    assert missing(ds, "greedy_error_probability", empty)
+    assert ds["fano_bound"].sel(empty).isnull().all()
+
+
+def test_lower_bounds_of_few_sizes_have_no_trends(tmp_path):
+    # Four sizes, one with nothing to choose, so that the claimed rate is no rounds at all.
+    cells, left = [], {"recover": {}, "bound": {}}
+    for M, k in ((8, 1), (16, 1), (8, 2), (8, 8)):
+        one = cell_of(ladder(100.0), n_actions=M, sparsity=k, weights="gaussian", trials=200)
+        shape = (200, len(one.n_rounds))
+        left["recover"][one.name] = recovery(one, outcomes(one.n_rounds, 100.0, 200))
+        left["bound"][one.name] = {
+            "n_rounds": np.array(one.n_rounds, dtype=np.int32),
+            "map_probability": outcomes(one.n_rounds, 100.0, 200).astype(float),
+            "information": np.zeros(shape),
+            "map_correct": outcomes(one.n_rounds, 100.0, 200),
+            "fano_error": np.zeros(shape),
+        }
+        cells.append(one)
+    ds = on_disk(tmp_path, "lower_bounds", lower_bounds.collect(cells, reading(**left), SETTINGS))
+    assert missing(ds, "constant_trend")
+    assert missing(ds, "largest_constant")
+    assert missing(ds, "rate_constant", {"sparsity": 8})
+    assert missing(ds, "rounds_needed", {"limit": "fano"})  # Fano's bound says nothing
+
+
+# -- sparsity_necessity --------------------------------------------------------------------------
+
+
+def test_sparsity_necessity_finds_break_even_and_growth(tmp_path):
+    n = (5, 20, 80, 320, 1280, 5120)
+    sizes = [(64, 1), (64, 4), (64, 16), (64, 64), (8, 1), (8, 8), (16, 1), (16, 16)]
+    # Rounds for a relative error of 1, which falls as 1/T: a tenth takes ten times as many.
+    unit = {
+        "block_omp": lambda M, k: 4 * k * (M / 64) ** 0.3,
+        "ridge": lambda M, k: 20 * (M / 64) ** 0.9,
+        "least_squares": lambda M, k: 30 * M / 64,
+    }
+    cells, left = [], {"refit": {}, "dense": {}}
+    for M, k in sizes:
+        one = cell_of(n, n_actions=M, sparsity=k, weights="gaussian", signal=3.0, trials=50)
+        # The trials differ; their mean is k b² times the relative error.
+        spread = np.linspace(0.5, 1.5, 50)[:, None] * 9 * k
+        error = {name: spread * rounds(M, k) / np.array(n) for name, rounds in unit.items()}
+        left["refit"][one.name] = {"squared_error": error["block_omp"]}
+        left["dense"][one.name] = {
+            f"{name}_error": error[name] for name in ("ridge", "least_squares")
+        }
+        cells.append(one)
+    ds = sparsity_necessity.collect(cells, reading(**left), SETTINGS, relative_error=0.1)
+    ds = on_disk(tmp_path, "sparsity_necessity", ds)
+    assert float(ds["relative_error_wanted"]) == 0.1
+    for M, k in sizes:
+        for name, rounds in unit.items():
+            place = {"n_actions": M, "sparsity": k, "estimator": name}
+            np.testing.assert_allclose(
+                ds["relative_error"].sel(place), rounds(M, k) / np.array(n), rtol=1e-12
+            )
+            expected = 10 * rounds(M, k)
+            value, low, high = (end.sel(place).item() for end in grid.take(ds, "rounds_needed"))
+            np.testing.assert_allclose(value, expected, rtol=1e-9)
+            assert low < value < high
+    # 4 k of 64 against 20: even where five actions matter.
+    assert_estimate(ds, "break_even_share", {"n_actions": 64}, 5 / 64, rtol=1e-9)
+    assert missing(ds, "break_even_share", {"n_actions": 8})  # of two points
+    assert_estimate(ds, "dense_exponent", {"estimator": "ridge"}, 0.9, rtol=1e-9)
+    assert_estimate(ds, "dense_exponent", {"estimator": "least_squares"}, 1.0, rtol=1e-9)
+    assert_estimate(ds, "sparse_exponent", {"estimator": "block_omp"}, 0.3, rtol=1e-9)
+    assert missing(ds, "rounds_needed", {"n_actions": 16, "sparsity": 4})
+
+
+@pytest.mark.parametrize("relative_error", [1e-6, 1e6])
+def test_an_error_outside_the_range_tried_needs_no_known_number_of_rounds(tmp_path, relative_error):
+    cells = [cell_of((10, 20, 40), n_actions=8, sparsity=k, trials=20) for k in (1, 4, 8)]
+    error = np.tile(100 / np.array([10, 20, 40]), (20, 1))
+    left = {
+        "refit": {one.name: {"squared_error": error} for one in cells},
+        "dense": {one.name: {"ridge_error": error, "least_squares_error": error} for one in cells},
+    }
+    read = reading(**left)
+    ds = sparsity_necessity.collect(cells, read, SETTINGS, relative_error=relative_error)
+    ds = on_disk(tmp_path, "sparsity_necessity", ds)
+    for name in ("rounds_needed", "break_even_share", "dense_exponent", "sparse_exponent"):
+        assert missing(ds, name)
+    assert ds["relative_error"].notnull().all()

@@ -1,0 +1,23 @@
+# check: hold the datasets against what they must be whatever the data say.
+#   takes   the datasets of all experiments
+#   leaves  results/checks.json, the checks that held; a dataset that breaks one stops the workflow
+
+
+rule check:
+    input:
+        expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
+    output:
+        f"{RESULTS}/checks.json",
+    log:
+        f"{LOGS}/check.log",
+    benchmark:
+        f"{LOGS}/check.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        job={"code": code_of("check.py", kinds=EXPERIMENTS)},
+    script:
+        "../scripts/check.py"
