@@ -19,6 +19,7 @@ from sparseact.study.ledger import (
     judge,
     judge_all,
     load_claims,
+    numbers,
 )
 from sparseact.study.variables import KINDS
 
@@ -362,3 +363,21 @@ def test_evidence_is_one_line_of_numbers_a_part():
     assert lines[0] == "part 0: 0.700 [0.612, 0.800], supported (above 0.5)"
     assert lines[1].startswith("part 1: 0.25 (interval not determined), inconclusive")
     assert lines[2] == "part 2: (not measured), inconclusive at this size (above 0.5)"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (1.2, NAN, "not supported"),  # it is at least 1.2, whatever it is
+        (1.0, NAN, "inconclusive at this size"),
+        (NAN, 0.8, "not supported"),
+        (NAN, 1.0, "inconclusive at this size"),
+        (NAN, NAN, "inconclusive at this size"),
+    ],
+)
+def test_one_known_end_can_be_enough_to_refute(low, high, outcome):
+    assert Criterion(above=0.9, below=1.1).judge(low, high) == outcome
+
+
+def test_a_bound_is_told_as_one():
+    assert numbers({"value": None, "low": 1.5, "high": None}) == "more than 1.500"

@@ -92,7 +92,14 @@ for notebook, of_notebook in NOTEBOOKS.items():
                 "code": code_of(
                     "render.py",
                     kinds=of_notebook["experiments"],
-                    also=["study/figures.py", "study/prose.py"],
+                    also=[
+                        "study/figures.py",
+                        "study/prose.py",
+                        *(
+                            f"study/experiments/{experiment}.py"
+                            for experiment in of_notebook["experiments"]
+                        ),
+                    ],
                 ),
             },
         script:

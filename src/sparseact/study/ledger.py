@@ -51,13 +51,13 @@ class Criterion(_Model):
         return f"between {self.above:g} and {self.below:g}"
 
     def judge(self, low: float, high: float) -> Outcome:
-        """What an interval says."""
+        """What an interval says; an end that is NaN is not known."""
+        if low >= self.below or high <= self.above:
+            return "not supported"
         if math.isnan(low) or math.isnan(high):
             return "inconclusive at this size"
         if self.above < low and high < self.below:
             return "supported"
-        if high <= self.above or low >= self.below:
-            return "not supported"
         return "inconclusive at this size"
 
 
@@ -222,6 +222,8 @@ def judge_all(
 
 def numbers(part: Mapping[str, Any]) -> str:
     """Estimate and interval of a part, in words fit for a sentence."""
+    if part["value"] is None and part["low"] is not None:
+        return f"more than {part['low']:.3f}"
     if part["value"] is None:
         return "(not measured)"
     if part["low"] is None:

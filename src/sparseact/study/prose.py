@@ -22,7 +22,7 @@ def estimate(ds: xr.Dataset, name: str, digits: int = 2) -> str:
     """One number of a dataset with its 95 % interval, for a sentence."""
     value, low, high = (float(ds[f"{name}{end}"]) for end in ("", "_low", "_high"))
     if not np.isfinite(value):
-        return "not determined"
+        return f"more than {_short(low, digits)}" if np.isfinite(low) else "not determined"
     return f"{_short(value, digits)} [{_short(low, digits)}, {_short(high, digits)}]"
 
 
@@ -30,6 +30,24 @@ def _short(number: float, digits: int) -> str:
     if np.isnan(number):
         return "?"
     return f"{number:.{digits}f}" if abs(number) < 1000 else f"{number:.0f}"
+
+
+_SYMBOLS = {
+    "n_actions": "M",
+    "sparsity": "k",
+    "latent_dim": "d",
+    "signal": "b",
+    "noise_std": "σ",
+}
+
+
+def setting(ds: xr.Dataset) -> str:
+    """What is the same in all of a dataset: its design, sizes, signal and noise, if they are."""
+    told = [f"{ds.attrs['design']} design"] if "design" in ds.attrs else []
+    told += [
+        f"{symbol} = {ds.attrs[name]:g}" for name, symbol in _SYMBOLS.items() if name in ds.attrs
+    ]
+    return ", ".join(told)
 
 
 def tell_verdicts(reports: str | Path, *claims: str) -> None:

@@ -148,8 +148,11 @@ def _put_ends(
     replicates = np.array(
         [resampled(len(one), settings.replicates, rng) @ one / len(one) for one in final]
     ).T
-    estimate = broken(np.array([one.mean() for one in final]))
-    ends = (estimate, *interval(np.array([broken(one) for one in replicates])))
+    shares = np.array([one.mean() for one in final])
+    drawn = interval(np.array([broken(one) for one in replicates]))
+    ends: tuple[Any, Any, Any] = (broken(shares), *drawn)
+    if shares.min() > 0.5:  # it holds throughout: all that is known is that it breaks further on
+        ends = (np.nan, np.nanmax(erc), np.nan)
     put(ds, "breaking_erc", {"structure": structure}, ends)
 
 
