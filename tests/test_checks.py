@@ -194,7 +194,7 @@ def test_bad_results_are_stopped_and_named(name, variable, spoil, says):
             ds[f"{variable}{end}"][...] = spoil(ds[f"{variable}{end}"].values.copy())
     with pytest.raises(CheckError, match=says) as caught:
         check(name, ds)
-    assert str(caught.value).startswith(f"{name}: ")
+    assert str(caught.value).startswith("it must be that ")
     assert "=" in str(caught.value)  # and where
 
 

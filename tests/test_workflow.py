@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sparseact.study import store
+
 pytestmark = pytest.mark.workflow
 
 PARTS = ("Snakefile", "environment.yml", "config", "workflow", "src", "notebooks")
@@ -419,3 +421,15 @@ def test_notebooks_are_committed_without_outputs(root):
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         assert code
         assert not any(cell["outputs"] or cell["execution_count"] for cell in code), path.name
+
+
+def test_results_that_cannot_be_stop_the_workflow_and_are_named(copy):
+    path = copy.folder / "results/tiny/decision_regret.nc"
+    ds = store.open_dataset(path, "decision_regret")
+    for end in ("", "_low", "_high"):
+        ds[f"bound_exceeded_share{end}"][...] = 0.5
+    store.write(path, "decision_regret", ds.variables)
+    done = copy.run("reports/tiny/claims.json")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "results/tiny/decision_regret.nc: it must be that no regret exceeds its bound" in output

@@ -18,11 +18,22 @@ NOTEBOOKS = {
     },
     "signal_and_coverage": {
         "experiments": ("signal_strength", "coverage"),
-        "figures": ("signal_recovery", "signal_strength", "coverage", "two_point_error"),
+        "figures": (
+            "signal_recovery",
+            "signal_strength",
+            "coverage",
+            "two_point_error",
+        ),
     },
     "coherence": {
         "experiments": ("coherence",),
-        "figures": ("coherence", "breaking_point", "twins", "false_positives", "greedy_or_convex"),
+        "figures": (
+            "coherence",
+            "breaking_point",
+            "twins",
+            "false_positives",
+            "greedy_or_convex",
+        ),
     },
     "refit_and_decision": {
         "experiments": ("refit_error", "decision_regret"),

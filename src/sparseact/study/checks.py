@@ -23,7 +23,7 @@ Check = Callable[[xr.Dataset], xr.DataArray]
 
 
 class CheckError(ValueError):
-    """Results break a rule; the message names the dataset, the rule and the place."""
+    """Results break a rule; the message names the rule and the place."""
 
 
 def check(name: str, ds: xr.Dataset) -> list[str]:
@@ -43,7 +43,7 @@ def check(name: str, ds: xr.Dataset) -> list[str]:
     for sentence, broken in _checks(name):
         places = broken(ds)
         if bool(places.any()):
-            raise CheckError(f"{name}: {sentence}; not so at {_first(places)}")
+            raise CheckError(f"it must be that {sentence}, and it is not at {_first(places)}")
         made.append(sentence)
     return made
 

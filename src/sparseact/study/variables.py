@@ -116,8 +116,12 @@ VARIABLES: dict[str, Variable] = {
     ),
     "least_error": _probability("least average error of any test, Le Cam's bound"),
     # the refit, per trial
-    "squared_error": _positive("reward2", "squared error of the refitted weights"),
-    "oracle_error": _positive("reward2", "expected squared error with the support known"),
+    "squared_error": _positive(
+        "reward2", "squared error of the refitted weights (mean: given exact recovery)"
+    ),
+    "oracle_error": _positive(
+        "reward2", "expected squared error with the support known (mean: given exact recovery)"
+    ),
     "least_eigenvalue": _positive("1", "least eigenvalue of the support's Gram matrix over T"),
     "n_covered": Variable("int32", "1", "95 % intervals that hold the true weight", 0),
     "n_intervals": Variable("int32", "1", "95 % intervals stated", 0),
