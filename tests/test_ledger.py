@@ -381,3 +381,9 @@ def test_one_known_end_can_be_enough_to_refute(low, high, outcome):
 
 def test_a_bound_is_told_as_one():
     assert numbers({"value": None, "low": 1.5, "high": None}) == "more than 1.500"
+
+
+def test_a_value_known_only_to_exceed_the_criterion_counts():
+    # The criterion is below nothing and above 0.5: what is at most 0.2 fails it, value or none.
+    verdict = verdict_of("condition", [(0.6, 0.7, 0.8), (NAN, NAN, 0.2)])
+    assert verdict["verdict"] == "supported under a stated condition"

@@ -136,7 +136,8 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         study does not have is not an error: the part is inconclusive.
     """
     parts = [_judge_part(claim, part, dataset) for part in claim.parts]
-    measured = [part for part in parts if part["value"] is not None]
+    # Where a value is not known, an end of its interval may be.
+    measured = [part for part in parts if {part["value"], part["low"], part["high"]} != {None}]
     outcomes = [part["verdict"] for part in parts]
     if claim.holds_if == "condition" and measured:  # a design not studied is no condition
         outcomes = [part["verdict"] for part in measured]

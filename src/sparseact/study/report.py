@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,6 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
-
-# Kernels talk over files of the job's own runtime folder, not over ports of the machine.
-_LOCAL_KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 
 
 _EXPORTER = HTMLExporter(
@@ -74,7 +71,9 @@ def render(
     ReportError
         If a cell raised. Neither ``executed`` nor ``page`` is touched.
     """
-    with atomic(executed) as partial:
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets, atomic(executed) as partial:
+        # The kernel talks over files of its own, not over ports that others may take meanwhile.
+        kernel = {"KernelManager": {"transport": "ipc", "ip": str(Path(sockets) / "kernel")}}
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -83,7 +82,7 @@ def render(
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
-                config=_LOCAL_KERNEL,
+                config=Config(kernel),
             )
         except PapermillExecutionError as error:
             shutil.copyfile(partial, failed)
