@@ -91,7 +91,7 @@ def lower_bounds():
     put(ds, "greedy_error_probability", {}, around(error + 0.01))
     put(ds, "bayes_error_probability", {}, around(error))
     put(ds, "map_error_probability", {}, around(error))
-    ds["fano_bound"][...] = error / 3
+    put(ds, "fano_bound", {}, around(error / 3))
     return ds
 
 
@@ -201,7 +201,7 @@ def test_bad_results_are_stopped_and_named(name, variable, spoil, says):
 def test_an_estimate_far_from_its_interval_is_stopped():
     ds = signal_strength()
     ds["recovery_probability"][1, 2] += 0.3
-    with pytest.raises(CheckError, match=r"within its interval.*signal_to_noise=1.0, n_rounds=40"):
+    with pytest.raises(CheckError, match=r"near its interval.*signal_to_noise=1.0, n_rounds=40"):
         check("signal_strength", ds)
 
 

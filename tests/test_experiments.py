@@ -353,7 +353,7 @@ def diagnosis(cell, erc, mutual, trials=3):
 
 
 def test_coherence_finds_the_exponent_of_twins(tmp_path):
-    strengths = [0.0, 0.5, 0.75, 0.9, 1.0]
+    strengths = [0.0, 0.8, 0.9, 0.95, 1.0]
     needed = {rho: 50 * (1 - rho) ** -1.5 for rho in strengths[1:-1]} | {0.0: 90.0, 1.0: 1e9}
     rounds = tuple(2**i for i in range(3, 16))
     cells = [cell_of(rounds, structure="twin", strength=rho) for rho in strengths]
@@ -374,14 +374,14 @@ def test_coherence_finds_the_exponent_of_twins(tmp_path):
     ds = on_disk(tmp_path, "coherence", coherence.collect(cells, reading(**left), SETTINGS))
     for q in QUANTILES:
         assert_estimate(ds, "twin_exponent", {"quantile": q}, -1.5)
-        place = {"structure": "twin", "strength": 0.75, "quantile": q}
-        assert_estimate(ds, "rounds_needed", place, needed_for(needed[0.75], q))
+        place = {"structure": "twin", "strength": 0.8, "quantile": q}
+        assert_estimate(ds, "rounds_needed", place, needed_for(needed[0.8], q))
     assert missing(ds, "rounds_needed", {"strength": 1.0})
     assert missing(ds, "erc", {"strength": 1.0})  # infinite: no number
-    np.testing.assert_allclose(ds["erc"].sel(strength=0.5), 0.5)
+    np.testing.assert_allclose(ds["erc"].sel(strength=0.8), 0.8)
     copied = ds["copy_share"].sel(structure="twin").mean("n_rounds")
     np.testing.assert_array_equal(copied, [0, 0, 0, 0, 1])
-    for rho, kind, none in ((0.75, "decoy", "other"), (0.0, "other", "decoy")):
+    for rho, kind, none in ((0.8, "decoy", "other"), (0.0, "other", "decoy")):
         wrong = ds["false_positives"].sel(structure="twin", strength=rho)
         failed = 1 - ds["recovery_probability"].sel(structure="twin", strength=rho)
         np.testing.assert_allclose(wrong.sel(false_positive=kind), failed, atol=1e-12)
@@ -434,8 +434,11 @@ def test_coherence_finds_where_recovery_breaks(tmp_path):
     assert_estimate(ds, "recovery_beyond_one", random, 1.0, rtol=1e-9)
     # Among the same 500 trials Block-OMP succeeds in 180 and all after 10 and 40 rounds at
     # strength 0.4, and in 60 and all 500 at 0.8.
-    advantage = (1 - (180 / 500 + 1) / 2 + 0 - (60 / 500 + 1) / 2) / 2
-    assert_estimate(ds, "convex_advantage", at, advantage, rtol=1e-9)
+    gained = ds["convex_difference"].sel(at)
+    for rho, n, expected in ((0.4, 10, 0.64), (0.4, 40, 0), (0.8, 10, -0.12), (0.8, 40, -1)):
+        np.testing.assert_allclose(gained.sel(strength=rho, n_rounds=n), expected, atol=1e-9)
+    # Only at 0.8 is μ_S above 1, and 40 rounds are the most.
+    assert_estimate(ds, "convex_advantage", at, -1, rtol=1e-9)
     assert missing(ds, "convex_advantage", random)
     there = ds["convex_recovery_probability"].sel(at).sel(strength=0.4)
     np.testing.assert_array_equal(there, [1, np.nan, 1])

@@ -57,7 +57,7 @@ LAWS: dict[str, Law] = {
 }
 PAPER = "k d log M"
 
-_LOG_CONSTANT = (-7.0, 7.0)
+LOG_CONSTANT = (-7.0, 7.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def fit_law(law: Law, points: Points, rounds: Floats) -> LawFit:
     best = 0.0
     if law.has_constant:
         best = minimize_scalar(
-            lambda u: float(np.sum(residuals(u) ** 2)), bounds=_LOG_CONSTANT, method="bounded"
+            lambda u: float(np.sum(residuals(u) ** 2)), bounds=LOG_CONSTANT, method="bounded"
         ).x
     constant = float(np.exp(best))
     scale = float(np.exp(np.mean(log_rounds - np.log(law.shape(points, constant)))))

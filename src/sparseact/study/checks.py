@@ -62,7 +62,7 @@ def _first(places: xr.DataArray) -> str:
 def _checks(name: str) -> Iterator[tuple[str, Check]]:
     for variable in KINDS[name].variables:
         if f"{variable}_low" in KINDS[name].variables:
-            yield f"{variable} lies within its interval", _within(variable)
+            yield f"{variable} is in or near its interval", _within(variable)
     yield from _CHECKS.get(name, {}).items()
 
 

@@ -92,5 +92,6 @@ def save(figure: Figure, name: str, reports: str | Path) -> Image:
             metadata = {stamp: None} if stamp else None
             figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
     plt.close(figure)
-    picture: Image = Image(data=(folder / f"{name}.png").read_bytes(), width=int(WIDTH * 110))
+    data = (folder / f"{name}.png").read_bytes()
+    picture: Image = Image(data=data, width=int(WIDTH * 110), alt=name.replace("_", " "))
     return picture

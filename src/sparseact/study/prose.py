@@ -29,6 +29,8 @@ def estimate(ds: xr.Dataset, name: str, digits: int = 2) -> str:
 def _short(number: float, digits: int) -> str:
     if np.isnan(number):
         return "?"
+    if np.isinf(number):
+        return "∞"
     return f"{number:.{digits}f}" if abs(number) < 1000 else f"{number:.0f}"
 
 

@@ -111,7 +111,7 @@ _MEANINGS = {
     SUPPORTED: "What was measured is what the claim says.",
     CONDITIONAL: "The statement holds under the conditions named, and not, or not certainly, "
     "under the others that were tried.",
-    REFUTED: "The statement fails: what was measured contradicts it.",
+    REFUTED: "The statement fails by the criterion set for it.",
     OPEN: "The intervals reach across the criterion; a larger study could tell.",
 }
 

@@ -58,12 +58,16 @@ def _estimate(name: str, value: Variable) -> dict[str, Variable]:
     """A variable and the two ends of its 95 % interval."""
     return {
         name: value,
-        f"{name}_low": Variable(
-            value.dtype, value.units, f"{value.long_name}: low end of the 95 % interval"
-        ),
-        f"{name}_high": Variable(
-            value.dtype, value.units, f"{value.long_name}: high end of the 95 % interval"
-        ),
+        **{
+            f"{name}_{end}": Variable(
+                value.dtype,
+                value.units,
+                f"{value.long_name}: {end} end of the 95 % interval",
+                value.low,
+                value.high,
+            )
+            for end in ("low", "high")
+        },
     }
 
 
@@ -151,7 +155,10 @@ VARIABLES: dict[str, Variable] = {
     "mean_least_coverage": _positive(
         "round", "rounds in which the least used relevant action was used, mean over trials"
     ),
-    **_estimate("rounds_needed", _positive("round", "rounds needed for the quantile")),
+    **_estimate(
+        "rounds_needed",
+        _positive("round", "rounds needed for the quantile, or the relative error, asked for"),
+    ),
     **_estimate(
         "coverage_needed",
         _positive("round", "least coverage of a relevant action needed for the quantile"),
@@ -209,7 +216,9 @@ VARIABLES |= {
     **_estimate("miss_probability", _probability("probability that the scarce action is missed")),
     **_estimate(
         "false_alarm_probability",
-        _probability("probability that it is selected though it has no effect"),
+        _probability(
+            "probability that the scarce action is selected though its effect was taken out"
+        ),
     ),
     **_estimate("two_point_error", _probability("average of miss and false alarm")),
     **_estimate("le_cam_bound", _probability("least average error of any test, Le Cam's bound")),
@@ -233,7 +242,15 @@ VARIABLES |= {
     ),
     **_estimate(
         "convex_advantage",
-        Variable("float64", "1", "recovery by the group lasso less recovery by Block-OMP, mean"),
+        Variable(
+            "float64",
+            "1",
+            "convex_difference after the most rounds, mean over strengths with μ_S above 1",
+        ),
+    ),
+    **_estimate(
+        "convex_difference",
+        Variable("float64", "1", "recovery by the group lasso less that by Block-OMP, same logs"),
     ),
     **_estimate(
         "recovery_below_one",
@@ -277,7 +294,10 @@ VARIABLES |= {
     **_estimate(
         "bound_exceeded_share", _probability("share of trials with a regret past its bound")
     ),
-    **_estimate("final_bound_exceeded", _probability("the same after the most rounds")),
+    **_estimate(
+        "final_bound_exceeded",
+        _probability("share of trials with a regret past its bound, after the most rounds"),
+    ),
     **_estimate("final_optimal_share", _probability("optimal decisions after the most rounds")),
     **_estimate("step_precision", _probability("share of relevant actions among those selected")),
     **_estimate(
@@ -285,7 +305,11 @@ VARIABLES |= {
     ),
     **_estimate(
         "gained_at_recovery",
-        Variable("float64", "1", "share of value gained after the rounds needed for the quantile"),
+        Variable(
+            "float64",
+            "1",
+            "share of value gained after the estimated rounds needed for the quantile",
+        ),
     ),
     **_estimate(
         "gained_halfway",
@@ -300,7 +324,9 @@ VARIABLES |= {
     **_estimate(
         "map_error_probability", _probability("share of trials in which the likeliest support errs")
     ),
-    "fano_bound": _probability("lower bound on the error probability by Fano's inequality"),
+    **_estimate(
+        "fano_bound", _probability("lower bound on the error probability by Fano's inequality")
+    ),
     **_estimate(
         "greedy_factor", _positive("1", "rounds needed by Block-OMP over the least needed")
     ),
@@ -308,6 +334,10 @@ VARIABLES |= {
     **_estimate("largest_constant", _positive("1", "least rate constant over the grid")),
     **_estimate(
         "constant_trend", Variable("float64", "1", "exponent of the rate constant in the axis")
+    ),
+    **_estimate(
+        "final_trend",
+        Variable("float64", "1", "the same exponent over the last step of the longest line"),
     ),
     # sparsity
     **_estimate("relative_error", _positive("1", "squared error over the energy of the weights")),
@@ -500,6 +530,7 @@ KINDS: dict[str, Kind] = {
                 "mutual_coherence",
                 "copy_share",
                 "convex_recovery_probability",
+                "convex_difference",
             ),
             **_intervals(
                 ("structure", "strength", "n_rounds", "false_positive"), "false_positives"
@@ -574,13 +605,13 @@ KINDS: dict[str, Kind] = {
                 "greedy_error_probability",
                 "bayes_error_probability",
                 "map_error_probability",
+                "fano_bound",
             ),
-            "fano_bound": (*_SIZES, "n_rounds"),
             **_intervals(("limit", *_SIZES, "quantile"), "rounds_needed"),
             **_intervals((*_SIZES, "quantile"), "greedy_factor"),
             **_intervals(("limit", *_SIZES), "rate_constant"),
             **_intervals(("limit",), "largest_constant"),
-            **_intervals(("limit", "axis"), "constant_trend"),
+            **_intervals(("limit", "axis"), "constant_trend", "final_trend"),
         },
     ),
     "sparsity_necessity": Kind(

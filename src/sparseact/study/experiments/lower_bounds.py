@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,7 @@ from sparseact.study.experiments.grid import (
     empty,
     mean,
     put,
+    resampled,
     rounds_needed,
     share,
 )
@@ -59,13 +61,19 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         put(ds, "greedy_error_probability", at, share(1 - exact))
         put(ds, "bayes_error_probability", at, clipped(mean(1 - stated), 0, 1))
         put(ds, "map_error_probability", at, share(1 - bound["map_correct"]))
-        ds["fano_bound"].loc[at] = fano.mean(axis=0)
+        put(ds, "fano_bound", at, clipped(mean(fano), 0, 1))
         greedy, greedy_drawn = rounds_needed(cell, n_rounds, exact, settings)
         bayes, bayes_drawn = rounds_needed(cell, n_rounds, stated, settings)
-        least = interpolated(n_rounds, 1 - fano.mean(axis=0), quantiles)
+
+        def least_needed(counts: Floats, n: Any = n_rounds, fano: Floats = fano) -> Floats:
+            return interpolated(n, 1 - counts @ fano / counts.sum(), quantiles)
+
+        counts = resampled(len(fano), settings.replicates, settings.rng(cell.name))
+        least = least_needed(np.ones(len(fano)))
+        least_drawn = np.array([least_needed(one.astype(float)) for one in counts]).T
         put(ds, "rounds_needed", {**place, "limit": "greedy"}, greedy)
         put(ds, "rounds_needed", {**place, "limit": "bayes"}, bayes)
-        put(ds, "rounds_needed", {**place, "limit": "fano"}, (least, least, least))
+        put(ds, "rounds_needed", {**place, "limit": "fano"}, (least, *interval(least_drawn)))
         ratio = (greedy[0] / bayes[0], *interval(greedy_drawn / bayes_drawn))
         put(ds, "greedy_factor", place, ratio)
         claimed = scenario.sparsity * scenario.latent_dim
@@ -74,7 +82,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         for limit, value, drawn in (
             ("greedy", greedy[0], greedy_drawn),
             ("bayes", bayes[0], bayes_drawn),
-            ("fano", least, np.repeat(least[:, None], settings.replicates, axis=1)),
+            ("fano", least, least_drawn),
         ):
             if claimed > 0 and np.isfinite(value[which]):
                 constant, replicates = value[which] / claimed, drawn[which] / claimed
@@ -106,3 +114,22 @@ def _put_largest(ds: xr.Dataset, limit: str, constants: dict[Cell, tuple[float, 
     for i, axis in enumerate(AXES):
         place = {"limit": limit, "axis": axis}
         put(ds, "constant_trend", place, (trend[i], low[i], high[i]))
+    _put_final(ds, limit, constants)
+
+
+def _put_final(ds: xr.Dataset, limit: str, constants: dict[Cell, tuple[float, Floats]]) -> None:
+    """The exponent over the last step alone, since a power need not fit a whole line."""
+    at = {tuple(getattr(cell.scenario, axis) for axis in AXES): cell for cell in constants}
+    for i, axis in enumerate(AXES):
+        lines: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        for place in sorted(at):
+            lines.setdefault(place[:i] + place[i + 1 :], []).append(place)
+        longest = max(lines.values(), key=len)
+        if len(longest) < 2:
+            continue
+        before, last = longest[-2:]
+        (low, low_drawn), (high, high_drawn) = (constants[at[place]] for place in (before, last))
+        step = np.log(last[i] / before[i])
+        drawn = interval(np.log(high_drawn / low_drawn) / step)
+        ends = (np.log(high / low) / step, *drawn)
+        put(ds, "final_trend", {"limit": limit, "axis": axis}, ends)

@@ -120,7 +120,9 @@ def _fit_one(
         low, high = refitted(parameters, fitted.predict(points), 1 + law.has_constant)
         put(ds, "law_scale", there, (fitted.scale, low[0], high[0]))
         if law.has_constant:
-            put(ds, "law_constant", there, (fitted.constant, low[1], high[1]))
+            ends = (fitted.constant, low[1], high[1])
+            # At the end of the range searched, all that is known is that it is beyond.
+            put(ds, "law_constant", there, [_or_beyond(end) for end in ends])
         ds["loo_error"].loc[there] = np.sqrt(np.mean(errors[name] ** 2))
         ds["aicc"].loc[there] = laws.aicc(fitted, n)
         if grid is not None:
@@ -162,6 +164,11 @@ def _grid_points(ds: xr.Dataset, points: Points) -> Points | None:
     axes = np.meshgrid(ds["n_actions"], ds["sparsity"], ds["latent_dim"], indexing="ij")
     M, k, d = (axis.ravel().astype(float) for axis in axes)
     return Points(M, k, d, np.array([rate.get(m, np.nan) for m in M]))
+
+
+def _or_beyond(constant: float) -> float:
+    largest = np.exp(laws.LOG_CONSTANT[1])
+    return float("inf") if constant >= 0.99 * largest else constant
 
 
 def _empty(source: xr.Dataset) -> xr.Dataset:
