@@ -429,7 +429,7 @@ def test_results_that_cannot_be_stop_the_workflow_and_are_named(copy):
     for end in ("", "_low", "_high"):
         ds[f"bound_exceeded_share{end}"][...] = 0.5
     store.write(path, "decision_regret", ds.variables)
-    done = copy.run("reports/tiny/claims.json")
+    done = copy.run("--until", "judge")
     assert done.returncode != 0
     output = done.stdout + done.stderr
     assert "results/tiny/decision_regret.nc: it must be that no regret exceeds its bound" in output
