@@ -363,7 +363,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     assert copy.planned() == {}
     edit(copy.folder / "notebooks/rounds_needed.ipynb", "# Verdicts", "# The verdicts")
     assert copy.planned() == {"render_rounds_needed": 1, "index": 1, "all": 1}
-    edit(package / "laws.py", "_LOG_CONSTANT = (-7.0, 7.0)", "_LOG_CONSTANT = (-7.0, 7.5)")
+    edit(package / "laws.py", "LOG_CONSTANT = (-7.0, 7.0)", "LOG_CONSTANT = (-7.0, 7.5)")
     expected = {"scaling_law": 1, **judged}
     assert copy.planned() == expected
     edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
