@@ -21,8 +21,9 @@ _GAP = 1e-13
 # Bounds the time of a solve that does not get there: some seconds, celer's own bounds minutes.
 _SWEEPS = 10_000
 _RESTARTS = 50  # each lowers the gap to a third
-# Penalties solved between looks at max_active: the small ones take most of the time, and are few.
-_AT_ONCE = 5
+# Penalties solved between looks at max_active: a call costs as much as some
+# penalties do, and the small penalties, solved in vain, take most of the time.
+_AT_ONCE = 16
 # Rounds for which Ψ exists at once.
 _ROUNDS_AT_ONCE = 4096
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
-import scipy.stats
+import scipy.special
 
 from sparseact.design import BlockDesign, Floats, Ints
 
@@ -53,7 +53,7 @@ class Refit:
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
-        reach = scipy.stats.t.ppf(0.5 + level / 2, max(self.degrees_of_freedom, 1))
+        reach = scipy.special.stdtrit(max(self.degrees_of_freedom, 1), 0.5 + level / 2)
         return (
             self.weights - reach * self.standard_errors,
             self.weights + reach * self.standard_errors,

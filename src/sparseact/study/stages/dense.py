@@ -27,9 +27,8 @@ def run(cell: Cell, *, log: Arrays) -> Arrays:
         truth, psi = trial.all_weights().ravel(), trial.design.to_dense()
         grams, projections = trial.grams(lengths)
         for i, n in enumerate(lengths):
-            eigenvalues, vectors = scipy.linalg.eigh(grams[i], check_finite=False)
-            along = vectors.T @ projections[i]
-            ridged = vectors @ (along / (np.maximum(eigenvalues, 0.0) + penalty))
+            damped = grams[i] + penalty * np.eye(M * d)
+            ridged = scipy.linalg.solve(damped, projections[i], assume_a="pos")
             ridge[trial.number, i] = np.sum((ridged - truth) ** 2)
             solution = scipy.linalg.lstsq(psi[:n], trial.rewards[:n], lapack_driver="gelsy")[0]
             squares[trial.number, i] = np.sum((solution - truth) ** 2)
