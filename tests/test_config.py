@@ -637,11 +637,6 @@ def coherent(**changes):
             [coherent(), coherent(selection=["group_lasso"], trials=999)],
             "no selection rule of Block-OMP",
         ),
-        (
-            "coherence",
-            [coherent(), coherent(strength=[0.9], n_rounds=[50, 60, 70])],
-            "no number of rounds in common",
-        ),
         ("lower_bounds", [coherent(weights="gaussian", noise_std=[0.0])], "must be positive"),
     ],
 )

@@ -222,9 +222,12 @@ def test_a_second_run_has_nothing_to_do(study):
 def test_links_of_the_index_lead_somewhere(study):
     reports = study.folder / "reports/tiny"
     for page in reports.glob("*.html"):
-        for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text()):
-            if not link.startswith("data:"):
-                assert (reports / link).exists(), f"{page.name}: {link}"
+        for link in re.findall(r'(?:href|src)="([^"]+)"', page.read_text()):
+            target, _, anchor = link.partition("#")
+            if target and not target.startswith("data:"):
+                assert (reports / target).exists(), f"{page.name}: {link}"
+                if anchor:
+                    assert f'id="{anchor}"' in (reports / target).read_text(), link
 
 
 def test_pages_are_self_contained_and_say_nothing_of_this_machine(study):

@@ -168,7 +168,7 @@ class Coherence(Experiment):
     methods: ClassVar[tuple[str, ...]] = METHODS
 
     def check(self, cells: Sequence[Cell]) -> None:
-        """The rival is compared with Block-OMP on the same logs; lengths are compared too."""
+        """The rival is compared with Block-OMP on the same logs."""
         greedy = {cell.scenario: cell for cell in cells if cell.selection in SELECTIONS}
         for cell in cells:
             same = greedy.get(cell.scenario)
@@ -177,10 +177,6 @@ class Coherence(Experiment):
                     f"{cell.name} has trials or rounds that no selection rule of Block-OMP has for "
                     "the same scenario"
                 )
-        for label in {cell.label for cell in cells}:
-            lengths = [{*cell.n_rounds} for cell in greedy.values() if cell.label == label]
-            if not set.intersection(*lengths):
-                raise ValueError(f"the strengths of {label!r} have no number of rounds in common")
 
     # Trials in which the coherence itself is measured; it varies far less than recovery does.
     measured_trials: Positive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -94,7 +95,13 @@ def render(
         _forget_the_clock(document)
         nbformat.write(document, partial)
     body, _ = _EXPORTER.from_notebook_node(document)
+    # Claims link to their figure: each picture is known by its alternative text.
+    body = re.sub(r'<img(?=[^>]*alt="([^"]+)")', _anchored, body)
     write_text(page, _TEMPLATES.get_template("notebook.html.j2").render(title=title, body=body))
+
+
+def _anchored(tag: re.Match[str]) -> str:
+    return f'<img id="{tag[1].replace(" ", "_")}"'
 
 
 def _forget_the_clock(document: Any) -> None:

@@ -132,24 +132,22 @@ def _put_ends(
     ercs: Mapping[float, Floats],
     settings: Settings,
 ) -> None:
-    """Recovery after the most rounds: at its least while μ_S is below 1, and where it breaks."""
+    """Recovery after each strength's most rounds: at its least below 1, and where it breaks."""
     strengths = sorted(by_strength)
-    of_structure = ds.sel(structure=structure, strength=strengths)
-    known = of_structure["recovery_probability"].notnull()
-    last = int(of_structure["n_rounds"][known.all("strength")].max())
-    of_structure = of_structure.sel(n_rounds=last)
-    erc = of_structure["erc"].values
-    probability = take(of_structure, "recovery_probability")
+    at_last = [_last(ds.sel(structure=structure, strength=strength)) for strength in strengths]
+    erc = np.array([float(one["erc"]) for one in at_last])
     for name, kept in (("recovery_below_one", erc < BELOW), ("recovery_beyond_one", erc > 1)):
         if kept.any():
-            _, low, high = (end.values for end in probability)
+            low, high = (
+                np.array([float(one[f"recovery_probability{end}"]) for one in at_last])
+                for end in ("_low", "_high")
+            )
             least = np.where(kept, low, np.inf).argmin()
             most = np.where(kept, high, -np.inf).argmax()
-            one = least if name == "recovery_below_one" else most
-            put(ds, name, {"structure": structure}, [end.values[one] for end in probability])
-    column = list(ds["n_rounds"].values[known.all("strength")]).index(last)
-    final = [by_strength[strength][:, column] for strength in strengths]
-    measured = [ercs[strength][:, column] for strength in strengths]
+            one = at_last[least if name == "recovery_below_one" else most]
+            put(ds, name, {"structure": structure}, take(one, "recovery_probability"))
+    final = [by_strength[strength][:, -1] for strength in strengths]
+    measured = [ercs[strength][:, -1] for strength in strengths]
 
     def broken(shares: Floats, erc: Floats) -> float:
         order = np.argsort(erc)
@@ -171,6 +169,11 @@ def _put_ends(
     if shares.min() > 0.5:  # it holds throughout: all that is known is that it breaks further on
         ends = (np.nan, np.nanmax(erc), np.nan)
     put(ds, "breaking_erc", {"structure": structure}, ends)
+
+
+def _last(line: xr.Dataset) -> xr.Dataset:
+    """The most rounds tried along a line."""
+    return line.isel(n_rounds=np.flatnonzero(line["recovery_probability"].notnull())[-1])
 
 
 def _put_exponent(ds: xr.Dataset, drawn: Mapping[float, Floats], settings: Settings) -> None:
