@@ -352,6 +352,20 @@ def diagnosis(cell, erc, mutual, trials=3):
     }
 
 
+def test_a_paired_difference_has_an_interval_even_where_all_pairs_agree():
+    estimate, low, high = grid.paired_difference([np.zeros(200)])
+    assert estimate == 0
+    assert -0.02 < low < -0.005
+    assert high == -low
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        gains = [rng.choice([-1, 0, 1], 150, p=[p, 0.9 - 2 * p, 0.1 + p]) for p in (0.02, 0.1)]
+        _, low, high = grid.paired_difference(gains)
+        held += low <= 0.1 <= high
+    assert 0.92 < held / 400 < 0.98
+
+
 def test_coherence_finds_the_exponent_of_twins(tmp_path):
     strengths = [0.0, 0.8, 0.9, 0.95, 1.0]
     needed = {rho: 50 * (1 - rho) ** -1.5 for rho in strengths[1:-1]} | {0.0: 90.0, 1.0: 1e9}

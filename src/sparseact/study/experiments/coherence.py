@@ -20,6 +20,7 @@ from sparseact.study.experiments.grid import (
     empty,
     mean,
     median,
+    paired_difference,
     put,
     rounds_needed,
     share,
@@ -81,7 +82,8 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
             put(ds, "convex_recovery_probability", there, share(solved))
             same = np.searchsorted(recovery["n_rounds"], rival["n_rounds"])
             gain = solved - exact[: len(solved), same]  # on the same logs
-            put(ds, "convex_difference", there, mean(gain))
+            differences = np.transpose([paired_difference([column]) for column in gain.T])
+            put(ds, "convex_difference", there, list(differences))
             gains.setdefault(cell.label, {})[scenario.strength] = gain[:, -1]
     for structure, by_strength in gains.items():
         _put_advantage(ds, structure, by_strength)
@@ -112,17 +114,14 @@ def _put_advantage(ds: xr.Dataset, structure: str, gains: Mapping[float, Floats]
     """Mean gain of the rival over the strengths with μ_S above 1, after the most rounds of both.
 
     That is where a tolerance for coherence shows: with fewer rounds, or below 1, it is noise that
-    the two deal with differently. Strengths are independent; the interval is normal.
+    the two deal with differently. Strengths are independent.
     """
     compared = ds["convex_recovery_probability"].sel(structure=structure)
     last = ds["n_rounds"].values[compared.notnull().any("strength").values].max()
     erc = ds["erc"].sel(structure=structure, n_rounds=last)
     kept = [gain for strength, gain in gains.items() if float(erc.sel(strength=strength)) > 1]
     if kept:
-        centre = float(np.mean([gain.mean() for gain in kept]))
-        error = np.sqrt(np.sum([gain.var(ddof=1) / len(gain) for gain in kept])) / len(kept)
-        ends = (centre, centre - 1.96 * error, centre + 1.96 * error)
-        put(ds, "convex_advantage", {"structure": structure}, ends)
+        put(ds, "convex_advantage", {"structure": structure}, paired_difference(kept))
 
 
 def _put_ends(
