@@ -7,11 +7,13 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Progress bars and what makes jobs rerun; the file says why.
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/default
+# Progress bars and what makes jobs rerun; the file says why. Its cache stands beside the study, so
+# that a home that cannot be written does not matter.
+SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
+  $(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/default
 
 .DEFAULT_GOAL := help
-.PHONY: help env study quick test check lock schema rulegraph snakemake-report clean
+.PHONY: help env study quick verify crate test test-faults check lock schema rulegraph snakemake-report clean
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,8 +36,17 @@ quick: $(READY)  ## Run a cut of the study that takes about a minute
 	$(SNAKEMAKE) --configfile config/quick.yaml
 	@echo "The report is reports/quick/index.html"
 
+verify: $(READY)  ## Hold what is there against its manifest (CONFIG=another, AGAINST=another run's)
+	@AGAINST="$(AGAINST)" $(SNAKEMAKE) verify $(if $(CONFIG),--configfile $(CONFIG))
+
+crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=another)
+	@$(SNAKEMAKE) crate $(if $(CONFIG),--configfile $(CONFIG))
+
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-faults: $(READY)  ## Run the tests that kill, starve and damage studies (some minutes)
+	$(BIN)/python -m pytest -m faults
 
 check: $(READY)  ## Lint, formats and types
 	$(BIN)/ruff check .
@@ -53,7 +64,7 @@ schema: $(READY)  ## Rewrite the schema of the configuration from its typed mode
 	$(BIN)/python -m sparseact.study.config > workflow/schemas/config.schema.json
 
 rulegraph: $(READY)  ## Redraw docs/rulegraph.svg (needs graphviz's dot)
-	$(BIN)/snakemake --rulegraph --configfile config/quick.yaml --quiet all > $(VENV)/rulegraph.dot
+	$(BIN)/snakemake reports --rulegraph --configfile config/quick.yaml --quiet all > $(VENV)/rulegraph.dot
 	dot -Tsvg $(VENV)/rulegraph.dot > docs/rulegraph.svg
 
 snakemake-report: $(READY)  ## Write reports/snakemake.html, self-contained, from a finished full study

@@ -4,6 +4,7 @@
 #     snakemake --cores 2                                    everything
 #     snakemake --cores 2 datasets | figures | reports       part of it
 #     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about a minute
+#     snakemake --cores 1 verify                             is all still what the study left?
 
 from snakemake.utils import min_version
 
@@ -23,6 +24,8 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/render.smk"
+include: "workflow/rules/manifest.smk"
+include: "workflow/rules/crate.smk"
 
 
 localrules:
@@ -35,8 +38,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        rules.index.output,
-        FIGURES,
+        rules.manifest.input,
+        rules.manifest.output,
 
 
 rule datasets:
@@ -54,10 +57,15 @@ rule reports:
         rules.index.output,
 
 
-# With a limit on submissions, Snakemake 9 looks at all ready jobs again a second after every look,
-# and takes one more look for each job that ends: with a few hundred jobs that is most of a core. Its
-# default, 100 a second, limits nothing here; one that somebody asked for stays.
 onstart:
+    try:
+        require_writable([RESULTS, REPORTS, LOGS])
+        lock = hold(f"{LOGS}/lock")  # until this process ends
+    except WorkplaceError as error:
+        raise WorkflowError(str(error)) from None
+    # With a limit on submissions, Snakemake 9 looks at all ready jobs again a second after every
+    # look, and takes one more look for each job that ends: with a few hundred jobs that is most of
+    # a core. Its default, 100 a second, limits nothing here; one that somebody asked for stays.
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None

@@ -3,10 +3,13 @@ import os
 for variable in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{variable}_NUM_THREADS", "1")
 
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tiny_study import Study
 
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -18,3 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def root():
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def study(root, tmp_path_factory):
+    one = Study(root, tmp_path_factory.mktemp("study") / "here")
+    done = one.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return one
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    """The finished study again, free to be spoilt; times of files are kept."""
+    other = object.__new__(Study)
+    other.folder = tmp_path / "copy"
+    shutil.copytree(study.folder, other.folder, symlinks=True)
+    return other

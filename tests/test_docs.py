@@ -49,3 +49,13 @@ def test_links_between_documents_lead_somewhere(root):
     for document in [*documents, *root.glob("docs/*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_guarantees_name_tests_that_exist(root):
+    text = (root / "docs/reproducibility.md").read_text()
+    names = set(re.findall(r"`(test_\w+)`", text))
+    files = set(re.findall(r"`tests/(test_\w+)\.py`", text))
+    assert len(names) > 10
+    assert [name for name in files if not (root / f"tests/{name}.py").exists()] == []
+    tests = "".join(path.read_text() for path in (root / "tests").glob("test_*.py"))
+    assert [name for name in sorted(names) if f"def {name}(" not in tests] == []

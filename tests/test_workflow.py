@@ -1,10 +1,10 @@
 """The real workflow, on a study of a few seconds."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,186 +12,10 @@ import pytest
 import yaml
 
 from sparseact.study import store
+from tiny_study import EXPERIMENTS, STAGES, TINY, Study, claims_of, notebooks
 
-pytestmark = pytest.mark.workflow
-
-PARTS = ("Snakefile", "environment.yml", "config", "workflow", "src", "notebooks")
-TINY = yaml.safe_load(
-    """
-    label: tiny
-    trials: 16
-    bootstrap: 20
-    experiments:
-      phase_transition:
-        grids:
-          - design: signed
-            n_actions: [8, 16]
-            sparsity: [1]
-            latent_dim: [1]
-            rounds: {from: 0.5, to: 4.0, per_doubling: 2}
-          - design: single
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            rounds: {from: 0.3, to: 4.0, per_doubling: 2}
-            selection: [correlation, whitened]
-      signal_strength:
-        grids:
-          - design: signed
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [1]
-            noise_std: [0.5, 2.0]
-            n_rounds: [4, 8, 16, 32, 64]
-      coverage:
-        grids:
-          - design: single
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            scarce: {after: 20, coverage: [0, 2, 8, 32]}
-      coherence:
-        measured_trials: 4
-        grids:
-          - design: signed
-            structure: twin
-            strength: [0.0, 0.8]
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            n_rounds: [8, 16, 64]
-          - design: signed
-            structure: twin
-            strength: [0.8]
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            trials: 4
-            selection: [group_lasso]
-            n_rounds: [8, 16, 64]
-      refit_error:
-        grids:
-          - design: signed
-            condition_number: [1.0, 10.0]
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            n_rounds: [8, 16, 32, 64]
-      decision_regret:
-        states: 100
-        grids:
-          - design: signed
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [2]
-            n_rounds: [4, 8, 16, 64]
-      lower_bounds:
-        grids:
-          - design: signed
-            weights: gaussian
-            n_actions: [8]
-            sparsity: [1]
-            latent_dim: [1]
-            n_rounds: [2, 8, 32, 64]
-      sparsity_necessity:
-        grids:
-          - design: signed
-            weights: gaussian
-            n_actions: [8]
-            sparsity: [1, 8]
-            latent_dim: [1]
-            n_rounds: [8, 16, 32, 64]
-    """
-)
-EXPERIMENTS = (*TINY["experiments"], "scaling_law")
-# How many files each stage leaves.
-STAGES = {
-    "simulate": 11,
-    "recover": 11,
-    "rival": 1,
-    "detect": 1,
-    "refit": 4,
-    "decide": 1,
-    "dense": 2,
-    "diagnose": 2,
-    "bound": 1,
-}
-
-
-class Study:
-    """A checkout of its own, with the tiny configuration."""
-
-    def __init__(self, root, folder):
-        self.folder = folder
-        folder.mkdir(parents=True)
-        for part in PARTS:
-            copy = shutil.copytree if (root / part).is_dir() else shutil.copy
-            copy(root / part, folder / part)
-        self.configure(TINY)
-
-    def configure(self, config):
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-
-    def run(self, *arguments, cores=2, **environment):
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-                *("--configfile", "tiny.yaml", "--rerun-triggers", "mtime", "params", "input"),
-                *arguments,
-            ],
-            cwd=self.folder,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-        )
-
-    def planned(self, *arguments):
-        """Rules that a dry run would run, and how often."""
-        done = self.run("--dry-run", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        output = done.stdout + done.stderr
-        table = re.search(r"^job\s+count\n-+.*\n((?:\S+\s+\d+\n)+)", output, re.MULTILINE)
-        if table is None:
-            assert "Nothing to be done" in output, output
-            return {}
-        counts = {line.split()[0]: int(line.split()[1]) for line in table[1].splitlines()}
-        del counts["total"]
-        return counts
-
-    def products(self):
-        """Every dataset, figure and page, and its bytes."""
-        found = {}
-        for top in ("results", "reports"):
-            for path in sorted((self.folder / top).rglob("*")):
-                if path.is_file():
-                    found[str(path.relative_to(self.folder))] = path.read_bytes()
-        return found
-
-
-def notebooks(study):
-    """Names of the notebooks that are rendered."""
-    return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
-
-
-def claims_of(study):
-    return json.loads((study.folder / "reports/tiny/claims.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def study(root, tmp_path_factory):
-    one = Study(root, tmp_path_factory.mktemp("study") / "here")
-    done = one.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return one
-
-
-@pytest.fixture
-def copy(study, tmp_path):
-    """The finished study again, free to be spoilt; times of files are kept."""
-    other = object.__new__(Study)
-    other.folder = tmp_path / "copy"
-    shutil.copytree(study.folder, other.folder, symlinks=True)
-    return other
+# One worker, which runs the study that they share once.
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
 
 
 def test_it_leaves_datasets_figures_and_pages(study):
@@ -217,6 +41,8 @@ def test_what_experiments_share_is_made_once(study):
 
 def test_a_second_run_has_nothing_to_do(study):
     assert study.planned() == {}
+    done = study.run("--dry-run", PYTHONHASHSEED="11")
+    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_links_of_the_index_lead_somewhere(study):
@@ -275,6 +101,88 @@ def test_other_cores_folder_hash_seed_and_home_give_the_same_bytes(study, root, 
     ours, theirs = study.products(), other.products()
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def test_work_cut_in_other_pieces_gives_the_same_bytes(study, root, tmp_path):
+    other = Study(root, tmp_path / "cut")
+    other.configure({**TINY, "trials_per_job": 7})
+    done = other.run("--until", "judge")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = study.products(), other.products()
+    final = [name for name in theirs if name.count("/") == 2]
+    assert len(final) == len(EXPERIMENTS) + 2  # with the checks and the claims
+    assert [name for name in final if ours[name] != theirs[name]] == []
+    pieces = list((other.folder / "results/tiny/recover").iterdir())
+    assert len(pieces) > STAGES["recover"]
+
+
+def test_verify_names_what_is_not_what_the_study_left(copy):
+    assert copy.run("verify").returncode == 0
+    folder = copy.folder / "results/tiny"
+    touched, gone = folder / "coverage.nc", next((folder / "recover").iterdir())
+    times = touched.stat()
+    content = bytearray(touched.read_bytes())
+    content[len(content) // 2] ^= 1
+    touched.write_bytes(content)
+    os.utime(touched, ns=(times.st_atime_ns, times.st_mtime_ns))
+    gone.unlink()
+    done = copy.run("verify")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "results/tiny/coverage.nc has changed since the study finished" in output
+    assert f"{gone.relative_to(copy.folder)} cannot be read: No such file" in output
+    assert "Traceback" not in output
+
+
+def test_verify_compares_two_runs_by_value(copy, tmp_path):
+    ours = copy.folder / "results/tiny/manifest.json"
+    theirs = json.loads(ours.read_text())
+    values = theirs["artefacts"]["results/tiny/coverage.nc"]
+    values["sha256"] = "0" * 64
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    done = copy.run("verify", AGAINST=str(tmp_path / "theirs.json"))
+    assert done.returncode == 0
+    assert "results/tiny/coverage.nc: other bytes" in done.stderr
+    one = values["values"]["miss_probability"]
+    one["sketch"] = [1.01 * number for number in one["sketch"]]
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    done = copy.run("verify", AGAINST=str(tmp_path / "theirs.json"))
+    assert done.returncode != 0
+    assert "results/tiny/coverage.nc: miss_probability differs by about" in done.stderr
+
+
+def test_the_manifest_tells_what_made_everything(study):
+    manifest = json.loads((study.folder / "results/tiny/manifest.json").read_text())
+    lock = (study.folder / "requirements.lock").read_bytes()
+    assert manifest["lock_sha256"] == hashlib.sha256(lock).hexdigest()
+    assert manifest["configuration"]["trials"] == TINY["trials"]
+    products = study.products()
+    del products["results/tiny/manifest.json"]
+    assert manifest["artefacts"].keys() == products.keys()
+    for path, told in manifest["artefacts"].items():
+        assert told["sha256"] == hashlib.sha256(products[path]).hexdigest()
+        assert told["rule"]
+        assert told["code_digest"]
+        if path.endswith(".nc"):
+            assert told["configuration"]["seed"] == 20260108
+    recovered = manifest["artefacts"]["results/tiny/recover/signed_M8_k1_d1_b1_s2_correlation.nc"]
+    assert recovered["configuration"]["cell"]["scenario"]["noise_std"] == 2
+    volatile = json.loads((study.folder / "results/tiny/manifest.volatile.json").read_text())
+    assert volatile["packages"]["numpy"]
+    assert volatile["durations"]["logs/tiny/check"]
+
+
+def test_executed_notebooks_name_their_inputs(study):
+    products = study.products()
+    for name in notebooks(study):
+        executed = json.loads(products[f"reports/tiny/{name}.ipynb"])
+        origin = executed["metadata"]["sparseact"]["origin"]
+        for what, digest in origin.items():
+            if what.endswith(" (sha256)"):
+                path = study.folder / what.removesuffix(" (sha256)")
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+                assert digest in products[f"reports/tiny/{name}.html"].decode()
+        assert any(what.endswith(".nc (sha256)") for what in origin)
 
 
 def changed(experiment="phase_transition", **grid):
@@ -353,7 +261,7 @@ def edit(path, old, new):
 
 def test_only_what_depends_on_an_edit_runs_again(copy):
     package = copy.folder / "src/sparseact"
-    judged = {"check": 1, "judge": 1, "index": 1, "all": 1}
+    judged = {"check": 1, "judge": 1, "index": 1, "manifest": 1, "all": 1}
     judged |= {f"render_{name}": 1 for name in notebooks(copy)}
     edit(package / "omp.py", "# A residual below", "# Said otherwise: a residual below")
     edit(package / "design.py", '"""The design of a log', '"""In other words, the design of a log')
@@ -365,7 +273,12 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     (copy.folder / "config/README.md").write_text("")
     assert copy.planned() == {}
     edit(copy.folder / "notebooks/rounds_needed.ipynb", "# Verdicts", "# The verdicts")
-    assert copy.planned() == {"render_rounds_needed": 1, "index": 1, "all": 1}
+    assert copy.planned() == {
+        "render_rounds_needed": 1,
+        "index": 1,
+        "manifest": 1,
+        "all": 1,
+    }
     edit(package / "laws.py", "LOG_CONSTANT = (-7.0, 7.0)", "LOG_CONSTANT = (-7.0, 7.5)")
     expected = {"scaling_law": 1, **judged}
     assert copy.planned() == expected
@@ -376,6 +289,80 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     expected |= {stage: STAGES[stage] for stage in ("recover", "refit", "decide")}
     expected |= {f"collect_{name}": 1 for name in TINY["experiments"]}
     assert copy.planned() == expected
+
+
+COLLECTED = {f"collect_{name}": 1 for name in TINY["experiments"]} | {"scaling_law": 1}
+# What a change of a value in the configuration runs again, besides what asks for it.
+CHANGES = {
+    "the seed": ({"seed": 1}, STAGES | COLLECTED),
+    "the trials": ({"trials": 17}, STAGES | COLLECTED),
+    "the strength of the signal": ({"signal": 2.0}, STAGES | COLLECTED),
+    "the bootstrap": ({"bootstrap": 30}, COLLECTED),
+    "the quantiles": ({"quantiles": [0.5, 0.9]}, COLLECTED),
+    "a scenario": (
+        {"experiments.signal_strength.grids.0.noise_std": [0.5, 3.0]},
+        {"simulate": 1, "recover": 1, "collect_signal_strength": 1},
+    ),
+    "a number of rounds, within the log": (
+        {"experiments.signal_strength.grids.0.n_rounds": [4, 8, 17, 32, 64]},
+        # One of its scenarios is the phase transition's as well.
+        {
+            "recover": 2,
+            "collect_signal_strength": 1,
+            "collect_phase_transition": 1,
+            "scaling_law": 1,
+        },
+    ),
+    "a selection rule": (
+        {"experiments.coverage.grids.0.selection": ["whitened"]},
+        {"detect": 1, "collect_coverage": 1},
+    ),
+    "the trials of a rival": (
+        {"experiments.coherence.grids.1.trials": 5},
+        {"rival": 1, "collect_coherence": 1},
+    ),
+    "the states decided on": (
+        {"experiments.decision_regret.states": 200},
+        {"decide": 1, "collect_decision_regret": 1},
+    ),
+    "the trials measured": (
+        {"experiments.coherence.measured_trials": 5},
+        {"diagnose": 2, "collect_coherence": 1},
+    ),
+    "an error asked for": (
+        {"experiments.sparsity_necessity.relative_error": 0.2},
+        {"collect_sparsity_necessity": 1},
+    ),
+    "a default spelt out": ({"experiments.coverage.grids.0.trials": TINY["trials"]}, {}),
+}
+
+
+def with_values(changes):
+    """The tiny configuration with other values, by their dotted paths."""
+    config = json.loads(json.dumps(TINY))
+    for path, value in changes.items():
+        *parents, key = (int(part) if part.isdigit() else part for part in path.split("."))
+        inner = config
+        for parent in parents:
+            inner = inner[parent]
+        inner[key] = value
+    return config
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_value_runs_exactly_what_depends_on_it(study, what, tmp_path):
+    changes, expected = CHANGES[what]
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(with_values(changes)))
+    planned = study.planned("datasets", "--configfile", str(tmp_path / "changed.yaml"))
+    planned.pop("datasets", None)
+    assert planned == expected
+
+
+def test_the_claims_are_judged_again_when_they_change(copy):
+    claims = copy.folder / "config/claims.yaml"
+    edit(claims, "criterion: {above: 0.95}", "criterion: {above: 0.96}")
+    expected = {f"render_{name}": 1 for name in notebooks(copy)}
+    assert copy.planned() == expected | {"judge": 1, "index": 1, "manifest": 1, "all": 1}
 
 
 @pytest.mark.parametrize(
@@ -411,7 +398,8 @@ def test_snakemakes_own_report_is_written_offline(copy):
 
 def test_the_rule_graph_in_the_docs_shows_every_rule(study, root):
     done = study.run("--list-rules")
-    rules = set(done.stdout.split()) - {"datasets", "figures", "reports"}
+    beside = {"all", "datasets", "figures", "reports", "manifest", "verify", "crate"}
+    rules = set(done.stdout.split()) - beside
     drawn = (root / "docs/rulegraph.svg").read_text()
     assert {"simulate", "recover", "judge"} <= rules
     missing = [rule for rule in rules if f">{rule}<" not in drawn]

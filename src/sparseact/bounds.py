@@ -21,6 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
+from sparseact.arguments import (
+    MOST_ACTIONS,
+    broadcast,
+    integer,
+    numbers,
+    real,
+    real_array,
+    require_number,
+)
 from sparseact.design import Floats, Ints
 
 # More supports than this are not enumerated.
@@ -54,11 +63,9 @@ def le_cam_error(effect_norm: npt.ArrayLike, noise_std: npt.ArrayLike) -> Floats
     Raises
     ------
     ValueError
-        If a value is negative or not finite.
+        If a value is negative or not finite, or the shapes do not fit each other.
     """
-    effect, noise = np.broadcast_arrays(
-        _finite(effect_norm, "effect_norm"), _finite(noise_std, "noise_std")
-    )
+    effect, noise = broadcast(_finite(effect_norm, "effect_norm"), _finite(noise_std, "noise_std"))
     ratio = np.where(effect > 0, np.inf, 0.0)
     with np.errstate(over="ignore"):
         np.divide(effect, noise, out=ratio, where=noise > 0)
@@ -72,17 +79,27 @@ def enumerate_supports(n_actions: int, sparsity: int) -> Ints:
     ------
     ValueError
         If k is not within 1 … M, or there are more than 100,000 sets.
+    TypeError
+        If one of them is not an integer.
     """
+    integer(n_actions, "n_actions", 1, MOST_ACTIONS)
+    integer(sparsity, "sparsity")
     if not 1 <= sparsity <= n_actions:
         raise ValueError(f"sparsity must lie between 1 and {n_actions}, got {sparsity}")
-    n = math.comb(n_actions, sparsity)
+    n = _n_supports(n_actions, sparsity)
     if n > MOST_SUPPORTS:
         raise ValueError(
             f"{sparsity} of {n_actions} actions can be chosen in {n} ways, more than the "
             f"{MOST_SUPPORTS} that can be enumerated"
         )
     members = chain.from_iterable(combinations(range(n_actions), sparsity))
-    return np.fromiter(members, dtype=np.intp, count=n * sparsity).reshape(n, sparsity)
+    return np.fromiter(members, dtype=np.intp).reshape(-1, sparsity)
+
+
+def _n_supports(n_actions: int, sparsity: int) -> float:
+    """C(M, k); infinite from 2^64 on, without counting that far."""
+    few = min(sparsity, n_actions - sparsity)
+    return math.comb(n_actions, few) if few <= 64 else math.inf
 
 
 class SupportEvidence(NamedTuple):
@@ -137,8 +154,11 @@ def support_evidence(
     Raises
     ------
     ValueError
-        If shapes do not fit each other, supports are not ascending actions, or a parameter is out
-        of range; there is no evidence without noise.
+        If shapes do not fit each other, numbers are not finite, supports are not ascending actions,
+        or a parameter is out of range; there is no evidence without noise, nor where rounding of
+        the gram, over σ²/τ², hides it.
+    TypeError
+        If ``block_size`` is not an integer.
 
     Notes
     -----
@@ -148,7 +168,7 @@ def support_evidence(
     smaller sets passed on the way, where there are more; not if all are listed and 2k ≤ M.)
     """
     _check_scales(block_size, prior_variance, noise_std)
-    matrix, vectors = np.asarray(gram, dtype=np.float64), np.asarray(projection, dtype=np.float64)
+    matrix, vectors = numbers(gram, "gram"), numbers(projection, "projection")
     if vectors.ndim != 2 or vectors.shape[1] % block_size:
         raise ValueError(
             f"projection must have shape (prefixes, actions × {block_size}), got {vectors.shape}"
@@ -170,7 +190,13 @@ def support_evidence(
         blocks = (prior_variance / noise_std**2 * matrices[some]).reshape(*split, *split[1:])
         blocks = blocks.transpose(2, 4, 0, 1, 3).reshape(block_size, block_size, -1, n_actions**2)
         inner = (math.sqrt(prior_variance) / noise_std**2 * vectors[some]).reshape(split)
-        log_dets[some], energies[some] = _eliminate(blocks, inner.transpose(2, 0, 1), levels)
+        with np.errstate(over="ignore", invalid="ignore"):
+            log_dets[some], energies[some] = _eliminate(blocks, inner.transpose(2, 0, 1), levels)
+    if not (np.isfinite(log_dets) & np.isfinite(energies)).all():
+        raise ValueError(
+            f"prior_variance={prior_variance:g} over the square of noise_std={noise_std:g} is too "
+            "much for this gram: rounding hides the evidence"
+        )
     return SupportEvidence(log_evidence=(energies - log_dets) / 2, log_dets=log_dets)
 
 
@@ -179,8 +205,16 @@ def posterior(log_evidence: npt.ArrayLike) -> Floats:
 
     The support with the highest is right with that probability, and no method is right more often:
     ``1 - posterior(...).max(-1)``, averaged over logs, is the least error there is.
+
+    Raises
+    ------
+    ValueError
+        If the evidence is not finite, or there is none.
     """
-    return scipy.special.softmax(np.asarray(log_evidence, dtype=np.float64), axis=-1)
+    evidence = numbers(log_evidence, "log_evidence")
+    if evidence.ndim == 0 or evidence.size == 0:
+        raise ValueError(f"log_evidence must have shape (…, supports), got {evidence.shape}")
+    return scipy.special.softmax(evidence, axis=-1)
 
 
 def information_bound(
@@ -215,11 +249,14 @@ def information_bound(
     Raises
     ------
     ValueError
-        If shapes do not fit each other, ``log_dets`` is not of all supports, or a parameter is out
-        of range.
+        If shapes do not fit each other, numbers are not finite, ``log_dets`` is not of all
+        supports, or a parameter is out of range.
+    TypeError
+        If ``sparsity`` or ``block_size`` is not an integer.
     """
     _check_scales(block_size, prior_variance, noise_std)
-    matrix, dets = np.asarray(gram, dtype=np.float64), np.asarray(log_dets, dtype=np.float64)
+    matrix, dets = numbers(gram, "gram"), numbers(log_dets, "log_dets")
+    integer(sparsity, "sparsity")
     size = matrix.shape[-1] if matrix.ndim in (2, 3) else 0
     if not size or matrix.shape[-2] != size or size % block_size:
         raise ValueError(
@@ -229,7 +266,7 @@ def information_bound(
     n_actions = size // block_size
     if not 1 <= sparsity <= n_actions:
         raise ValueError(f"sparsity must lie between 1 and {n_actions}, got {sparsity}")
-    n_supports = math.comb(n_actions, sparsity)
+    n_supports = _n_supports(n_actions, sparsity)
     if (
         dets.ndim != 2
         or dets.shape[1] != n_supports
@@ -241,8 +278,12 @@ def information_bound(
         )
     share = sparsity / n_actions * prior_variance / noise_std**2
     # LU rather than Cholesky: rounding may leave a huge ΨᵀΨ a little indefinite.
-    together = np.linalg.slogdet(np.eye(size) + share * matrix).logabsdet
-    return np.clip((together - dets.mean(axis=1)) / 2, 0.0, math.log(n_supports))
+    with np.errstate(over="ignore", invalid="ignore"):
+        together = np.linalg.slogdet(np.eye(size) + share * matrix).logabsdet
+        bound = np.clip((together - dets.mean(axis=1)) / 2, 0.0, math.log(n_supports))
+    if np.isnan(bound).any():
+        raise ValueError("gram and log_dets are too large for doubles")
+    return bound
 
 
 def fano_error(information: npt.ArrayLike, n_hypotheses: npt.ArrayLike) -> Floats:
@@ -267,10 +308,10 @@ def fano_error(information: npt.ArrayLike, n_hypotheses: npt.ArrayLike) -> Float
     Raises
     ------
     ValueError
-        If I is negative or NaN, or N below 1.
+        If I is negative or NaN, N below 1 or not finite, or the shapes do not fit each other.
     """
-    known, n = np.broadcast_arrays(
-        np.asarray(information, dtype=np.float64), np.asarray(n_hypotheses, dtype=np.float64)
+    known, n = broadcast(
+        real_array(information, "information"), numbers(n_hypotheses, "n_hypotheses")
     )
     if not (known >= 0).all():
         raise ValueError("information must not be negative or NaN")
@@ -395,16 +436,21 @@ def _log_det(factor: Floats) -> Floats:
 
 
 def _check_scales(block_size: int, prior_variance: float, noise_std: float) -> None:
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}")
-    if not (math.isfinite(prior_variance) and prior_variance >= 0):
-        raise ValueError(f"prior_variance must be finite and not negative, got {prior_variance}")
-    if not (math.isfinite(noise_std) and noise_std > 0):
+    integer(block_size, "block_size", low=1)
+    real(prior_variance, "prior_variance", low=0)
+    require_number(noise_std, "noise_std")
+    if not 0 < noise_std < math.inf:
         raise ValueError(f"noise_std must be finite and positive, got {noise_std}")
+    # The variances, their ratio and the fourth power of the noise are divided by or multiplied.
+    if not 1e-60 < noise_std < 1e60 or prior_variance > 1e60:
+        raise ValueError(
+            f"noise_std={noise_std:g} and prior_variance={prior_variance:g} must not exceed 1e60, "
+            "nor the noise fall below 1e-60"
+        )
 
 
 def _finite(values: npt.ArrayLike, name: str) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
+    array = real_array(values, name)
     if not (np.isfinite(array) & (array >= 0)).all():
         raise ValueError(f"{name} must be finite and not negative")
     return array

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import scipy.linalg
 import scipy.sparse as sp
 
+from sparseact.arguments import ids, instance
 from sparseact.design import Floats, Ints, KhatriRaoDesign, prefix_lengths
 
 # Directions with less than this share of a block's energy do not count, as in block_omp.
@@ -59,6 +60,8 @@ def exact_recovery_coefficient(
     ValueError
         If the support is empty, out of range or names an action twice, or the lengths are not
         strictly ascending within 1 … T.
+    TypeError
+        If ``design`` is not a design, or the support is not integers.
 
     Notes
     -----
@@ -131,6 +134,8 @@ def mutual_coherence(design: KhatriRaoDesign, lengths: Rounds | None = None) -> 
     ------
     ValueError
         If the lengths are not strictly ascending within 1 … T.
+    TypeError
+        If ``design`` is not a design.
 
     Notes
     -----
@@ -205,20 +210,14 @@ def _rounds(
 
 
 def _check_lengths(design: KhatriRaoDesign, lengths: Rounds | None) -> Ints:
+    instance(design, KhatriRaoDesign, "design")
     return prefix_lengths([design.n_rounds] if lengths is None else lengths, design.n_rounds)
 
 
 def _check_support(design: KhatriRaoDesign, support: Rounds) -> Ints:
-    chosen = np.asarray(support, dtype=np.intp)
-    if (
-        chosen.ndim != 1
-        or chosen.size == 0
-        or chosen.min() < 0
-        or chosen.max() >= design.n_blocks
-        or len(np.unique(chosen)) < len(chosen)
-    ):
+    chosen = ids(support, "support", design.n_blocks)
+    if not len(chosen):
         raise ValueError(
-            f"support must be distinct actions between 0 and {design.n_blocks - 1}, "
-            f"got {chosen.tolist()}"
+            f"support must be distinct actions between 0 and {design.n_blocks - 1}, got none"
         )
     return chosen

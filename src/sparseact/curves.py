@@ -19,9 +19,12 @@ from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.tools.sm_exceptions import HessianInversionWarning, PerfectSeparationWarning
 
+from sparseact.arguments import broadcast, instance, integer, numbers, real_array
 from sparseact.design import Floats
 
 Counts = npt.NDArray[Any]
+
+_MOST_REPLICATES = 10**6
 
 
 def wilson(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -29,14 +32,20 @@ def wilson(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Flo
 
     Parameters
     ----------
-    successes, trials : int arrays of one shape
+    successes, trials : int arrays that broadcast
         Where there are no trials, all three are NaN.
 
     Returns
     -------
     share, low, high : arrays
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, a number is negative or not finite or above 2⁵³, or there
+        are more successes than trials.
     """
-    done = np.asarray(trials)
+    successes, done = _counts(successes, trials)
     count, n = np.where(done > 0, successes, 0), np.maximum(done, 1)
     low, high = proportion_confint(count, n, alpha=0.05, method="wilson")
     share = count / n
@@ -74,8 +83,19 @@ def fit_curve(
     Curve or None
         None where it is not determined: fewer than three values of x, or successes and failures
         that do not overlap.
+
+    Raises
+    ------
+    ValueError
+        If x is not positive and finite, or the counts are not as :func:`wilson` asks, one for each.
+    TypeError
+        If ``start`` is not a Curve.
     """
-    tried = np.asarray(trials) > 0
+    if start is not None:
+        instance(start, Curve, "start")
+    x = _positive(x)
+    successes, trials = _counts(successes, trials, x.shape)
+    tried = trials > 0
     log_x, won, lost = (
         np.asarray(values, dtype=float)[tried]
         for values in (np.log(x), successes, np.subtract(trials, successes))
@@ -121,9 +141,15 @@ class Curve:
         """Of 1, s and s²."""
         return [self.intercept, self.slope, self.bend]
 
-    def crossing(self, quantiles: Sequence[float]) -> Floats:
-        """(q,) x where the rising branch reaches each probability; NaN where it does not."""
-        target = scipy.special.logit(np.asarray(quantiles, dtype=float)) - self.intercept
+    def crossing(self, quantiles: npt.ArrayLike) -> Floats:
+        """(q,) x where the rising branch reaches each probability; NaN where it does not.
+
+        Raises
+        ------
+        ValueError
+            If a probability is not within (0, 1).
+        """
+        target = scipy.special.logit(_levels(quantiles)) - self.intercept
         under_root = self.slope**2 + 4 * self.bend * target
         root = np.sqrt(np.where(under_root >= 0, under_root, np.nan))
         if self.slope > 0:  # the form of the root that stays exact as the bend vanishes
@@ -159,29 +185,54 @@ def needed(
     estimate : array (q,)
         NaN where the curve is not determined, or crosses outside the range of x.
     replicates : array (q, replicates)
-    """
-    values = np.asarray(x, dtype=float)
 
+    Raises
+    ------
+    ValueError
+        If x is not positive and finite, the counts are not as :func:`wilson` asks, one for each
+        trial and x, or a quantile or the number of replicates is out of range.
+    TypeError
+        If ``replicates`` is not an integer, or ``rng`` no generator.
+    """
+    values, levels = _positive(x), _levels(quantiles)
+    successes, trials = _counts(successes, trials, (None, len(values)))
+    integer(replicates, "replicates", 1, _MOST_REPLICATES)
+    instance(rng, np.random.Generator, "rng")
+    if not len(successes):
+        raise ValueError("successes must have at least one trial")
     curve = fit_curve(values, successes.sum(0), trials.sum(0))
     if curve is None:
-        return np.full(len(quantiles), np.nan), np.full((len(quantiles), replicates), np.nan)
-    estimate = curve.crossing(quantiles)
+        return np.full(len(levels), np.nan), np.full((len(levels), replicates), np.nan)
+    estimate = curve.crossing(levels)
     estimate[(estimate < values.min()) | (estimate > values.max())] = np.nan
     n = len(successes)
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
     won, tried = drawn @ successes.astype(float), drawn @ trials.astype(float)
     again = (fit_curve(values, w, t, start=curve) for w, t in zip(won, tried, strict=True))
-    undetermined = np.full(len(quantiles), np.nan)
-    crossings = [undetermined if one is None else one.crossing(quantiles) for one in again]
+    undetermined = np.full(len(levels), np.nan)
+    crossings = [undetermined if one is None else one.crossing(levels) for one in again]
     return estimate, np.array(crossings).T
 
 
-def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: Sequence[float]) -> Floats:
-    """(q,) where the isotonic fit to shares of success crosses each level, linear in log x."""
-    rising = isotonic_regression(np.asarray(share, dtype=float))
-    log_x = np.log(np.asarray(x, dtype=float))
-    found = np.full(len(quantiles), np.nan)
-    for i, q in enumerate(quantiles):
+def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: npt.ArrayLike) -> Floats:
+    """(q,) where the isotonic fit to shares of success crosses each level, linear in log x.
+
+    NaN where it does not, within the range of x.
+
+    Raises
+    ------
+    ValueError
+        If x is not positive and finite, there is not one share for each, a share is NaN, or a level
+        not finite.
+    """
+    x = _positive(x)
+    shares = real_array(share, "share", x.shape)
+    levels = numbers(quantiles, "quantiles", (None,))
+    if np.isnan(shares).any():
+        raise ValueError("share must not be NaN")
+    rising, log_x = isotonic_regression(shares), np.log(x)
+    found = np.full(len(levels), np.nan)
+    for i, q in enumerate(levels):
         above = int(np.searchsorted(rising, q))
         if 0 < above < len(rising):
             lower, upper = rising[above - 1], rising[above]
@@ -191,8 +242,46 @@ def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: Sequence[flo
 
 
 def interval(replicates: Floats) -> tuple[Floats, Floats]:
-    """95 % percentile interval along the last axis; NaN where a twentieth is undetermined."""
+    """95 % percentile interval along the last axis; NaN where a twentieth is undetermined.
+
+    Raises
+    ------
+    ValueError
+        If they are not real numbers, or none.
+    """
+    replicates = real_array(replicates, "replicates")
+    if replicates.ndim == 0 or replicates.size == 0:
+        raise ValueError(f"replicates must have shape (…, r), got {replicates.shape}")
     undetermined = np.isnan(replicates).mean(axis=-1) >= 0.05
     filled = np.where(undetermined[..., None], 0.0, replicates)
     low, high = np.nanpercentile(filled, [2.5, 97.5], axis=-1)
     return np.where(undetermined, np.nan, low), np.where(undetermined, np.nan, high)
+
+
+def _positive(x: npt.ArrayLike) -> Floats:
+    values = numbers(x, "x", (None,))
+    if not (values > 0).all():
+        raise ValueError(f"x must be positive, got {values}")
+    return values
+
+
+def _levels(quantiles: npt.ArrayLike) -> Floats:
+    levels = real_array(quantiles, "quantiles", (None,))
+    if not ((levels > 0) & (levels < 1)).all():
+        raise ValueError(f"quantiles must lie between 0 and 1, got {levels}")
+    return levels
+
+
+def _counts(
+    successes: npt.ArrayLike, trials: npt.ArrayLike, shape: tuple[int | None, ...] | None = None
+) -> tuple[Floats, Floats]:
+    """Successes and trials of one shape, or a ValueError."""
+    # Larger counts are not whole in doubles.
+    won, tried = broadcast(
+        numbers(successes, "successes", shape, largest=2.0**53),
+        numbers(trials, "trials", shape, largest=2.0**53),
+    )
+    # Weighted sums of shares may exceed those of trials by rounding.
+    if (won < 0).any() or (won > tried * (1 + 1e-9)).any():
+        raise ValueError("successes must lie between 0 and trials")
+    return won, tried

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from sparseact.arguments import LARGEST, MOST_ACTIONS, integer, numbers
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
@@ -71,21 +73,29 @@ def prefix_lengths(lengths: Sequence[int] | npt.ArrayLike, n_rounds: int) -> Int
     Raises
     ------
     ValueError
-        If they are not strictly ascending within 1 … T.
+        If they are not integers, strictly ascending within 1 … T, or T is not positive.
+    TypeError
+        If T is not an integer.
     """
-    ends = np.asarray(lengths, dtype=np.intp)
+    integer(n_rounds, "n_rounds", low=1)
+    try:
+        ends = np.asarray(lengths)
+    except ValueError as error:
+        raise ValueError(f"numbers of rounds must have shape (p,): {error}") from None
+    if ends.size and ends.dtype.kind not in "iu":
+        raise ValueError(f"numbers of rounds must be integers, got dtype {ends.dtype}")
     if (
         ends.ndim != 1
         or ends.size == 0
         or ends[0] < 1
         or ends[-1] > n_rounds
-        or (np.diff(ends) <= 0).any()
+        or (ends[1:] <= ends[:-1]).any()
     ):
         raise ValueError(
             f"numbers of rounds must be strictly ascending between 1 and {n_rounds}, "
             f"got {ends.tolist()}"
         )
-    return ends
+    return ends.astype(np.intp, copy=False)
 
 
 class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
@@ -101,7 +111,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        If a shape does not fit, a value is NaN or infinite, or a dimension is empty.
+        If a shape does not fit, a value is NaN, infinite or above 1e30, or a dimension is empty.
 
     Notes
     -----
@@ -120,17 +130,21 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     """
 
     def __init__(self, latents: npt.ArrayLike, activations: npt.ArrayLike | sp.spmatrix) -> None:
-        self.latents = _finite_matrix(latents, "latents")
+        self.latents = _matrix(latents, "latents")
         self._by_dimension = np.ascontiguousarray(self.latents.T)
         self.activations: Any
         if sp.issparse(activations):
-            csr = sp.csr_array(activations, dtype=np.float64)
+            if np.ndim(activations) != 2:
+                raise ValueError(
+                    f"activations must be two-dimensional, got {np.shape(activations)}"
+                )
+            csr = sp.csr_array(activations)
             csr.sum_duplicates()
-            _require_finite(csr.data, "activations")
+            csr.data = numbers(csr.data, "activations", largest=LARGEST)
             self.activations = csr
             self._by_action = csr.tocsc()
         else:
-            self.activations = _finite_matrix(activations, "activations")
+            self.activations = _matrix(activations, "activations")
         if self.activations.shape[0] != self.latents.shape[0]:
             raise ValueError(
                 f"latents and activations must have one row a round: got {self.latents.shape[0]} "
@@ -155,17 +169,22 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         actions : integer array (T,) or (T, B)
             The action, or the B distinct actions, of each round, from 0 to ``n_actions - 1``.
         n_actions : int
-            M. Sets that hold over a twentieth of all actions are stored dense, where the products
-            are faster.
+            M, at most 10 million. Sets that hold over a twentieth of all actions are stored dense,
+            where the products are faster.
 
         Raises
         ------
         ValueError
-            If an id is out of range or repeated within a round, or a shape does not fit.
+            If an id is out of range or repeated within a round, a shape does not fit, or
+            ``n_actions`` is out of range.
         TypeError
-            If the ids are not integers.
+            If the ids or ``n_actions`` are not integers.
         """
-        ids = np.asarray(actions)
+        n_actions = integer(n_actions, "n_actions", 1, MOST_ACTIONS)
+        try:
+            ids = np.asarray(actions)
+        except ValueError as error:
+            raise ValueError(f"actions must have shape (T,) or (T, B): {error}") from None
         if not np.issubdtype(ids.dtype, np.integer):
             raise TypeError(f"actions must be integer ids, got dtype {ids.dtype}")
         if ids.ndim == 1:
@@ -216,8 +235,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         ------
         ValueError
             If there are not that many.
+        TypeError
+            If ``n_rounds`` is not an integer.
         """
-        (end,) = prefix_lengths([n_rounds], self.n_rounds)
+        end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
         return KhatriRaoDesign(self.latents[:end], self.activations[:end])
 
     @property
@@ -234,8 +255,12 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             If an action is out of range.
         TypeError
             If the actions are not integers.
+        ValueError
+            If ``support`` is not one-dimensional.
         """
         chosen = np.atleast_1d(np.asarray(support))
+        if chosen.ndim != 1:
+            raise ValueError(f"support must have shape (m,), got {chosen.shape}")
         if chosen.size and not np.issubdtype(chosen.dtype, np.integer):
             raise TypeError(f"support must be integer actions, got dtype {chosen.dtype}")
         chosen = chosen.astype(np.intp)
@@ -253,13 +278,9 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If ``u`` is not a finite vector of length T.
+            If ``u`` is not a finite vector of length T, or above 1e30.
         """
-        vector = np.asarray(u, dtype=np.float64)
-        if vector.shape != (self.n_rounds,):
-            raise ValueError(f"u must have shape ({self.n_rounds},), got {vector.shape}")
-        _require_finite(vector, "u")
-        return self._project(vector)
+        return self._project(numbers(u, "u", (self.n_rounds,), largest=LARGEST))
 
     # -- what a solver asks of it: see BlockDesign ------------------------------------------------
 
@@ -353,20 +374,9 @@ def _squared(matrix: Any) -> Any:
     return matrix.power(2) if sp.issparse(matrix) else matrix * matrix
 
 
-def _finite_matrix(values: npt.ArrayLike, name: str) -> Floats:
+def _matrix(values: npt.ArrayLike, name: str) -> Floats:
     """A C-contiguous float matrix, or a ValueError that names the argument."""
-    if np.iscomplexobj(values):
-        raise ValueError(f"{name} must be real, got complex numbers")
-    try:
-        matrix = np.ascontiguousarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a matrix of real numbers: {error}") from None
+    matrix = numbers(values, name, largest=LARGEST, what="a matrix")
     if matrix.ndim != 2:
-        raise ValueError(f"{name} must be two-dimensional, got shape {np.shape(values)}")
-    _require_finite(matrix, name)
-    return matrix
-
-
-def _require_finite(values: Floats, name: str) -> None:
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+        raise ValueError(f"{name} must be two-dimensional, got shape {matrix.shape}")
+    return np.ascontiguousarray(matrix)

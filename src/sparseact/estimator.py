@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparseact.arguments import LARGEST, integer, numbers
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.omp import Selection, block_omp
 
@@ -105,16 +106,19 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the shapes do not fit, values are not finite, or a parameter is out of range.
+            If the shapes do not fit, values are not finite or above 1e30, or a parameter is out of
+            range.
+        TypeError
+            If ``n_select`` or ``block_size`` is not an integer, or X is sparse.
         """
         design: KhatriRaoDesign | DenseBlocks
         if isinstance(X, KhatriRaoDesign):
             design = X
             self.n_features_in_ = X.shape[1]
         else:
-            matrix, y = validate_data(
-                self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2
-            )
+            matrix, y = _validated(self, X, y, y_numeric=True, ensure_min_samples=2)
+            numbers(matrix, "X", largest=LARGEST)
+            integer(self.block_size, "block_size")
             if self.block_size < 1 or matrix.shape[1] % self.block_size:
                 raise ValueError(
                     f"block_size={self.block_size} does not divide the {matrix.shape[1]} features"
@@ -136,7 +140,15 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: npt.ArrayLike | KhatriRaoDesign) -> Any:
-        """Predicted rewards (n_samples,) of a matrix or a design."""
+        """Predicted rewards (n_samples,) of a matrix or a design.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit what was fitted, or is not finite.
+        TypeError
+            If X is sparse.
+        """
         check_is_fitted(self)
         if isinstance(X, KhatriRaoDesign):
             if X.shape[1] != self.n_features_in_:
@@ -145,4 +157,12 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                     f"{self.n_features_in_}"
                 )
             return X @ self.coef_
-        return validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_
+        return _validated(self, X, reset=False) @ self.coef_
+
+
+def _validated(*arguments: Any, **options: Any) -> Any:
+    """As scikit-learn validates data; what is too large for a double is a ValueError too."""
+    try:
+        return validate_data(*arguments, dtype=np.float64, **options)
+    except OverflowError as error:
+        raise ValueError(f"X and y must be real numbers: {error}") from None

@@ -7,12 +7,12 @@ imported when first used: `import sparseact` does not need it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.arguments import LARGEST, ids, instance, integer, numbers, require_number
 from sparseact.design import Floats, KhatriRaoDesign
 
 # Duality gap at which a solve ends, as a share of the explained rewards' energy. Looser, blocks
@@ -24,6 +24,7 @@ _RESTARTS = 50  # each lowers the gap to a third
 # Penalties solved between looks at max_active: a call costs as much as some
 # penalties do, and the small penalties, solved in vain, take most of the time.
 _AT_ONCE = 16
+_MOST_PENALTIES = 100_000
 # Rounds for which Ψ exists at once.
 _ROUNDS_AT_ONCE = 4096
 
@@ -49,9 +50,17 @@ class GroupLassoPath:
         return np.asarray((self.weights != 0).any(axis=2))
 
     def selects(self, support: npt.ArrayLike) -> bool:
-        """Whether some penalty selects exactly these actions: the most favourable choice of λ."""
+        """Whether some penalty selects exactly these actions: the most favourable choice of λ.
+
+        Raises
+        ------
+        ValueError
+            If an action is out of range or named twice.
+        TypeError
+            If the actions are not integers.
+        """
         target = np.zeros(self.weights.shape[1], dtype=bool)
-        target[np.asarray(support, dtype=np.intp)] = True
+        target[ids(support, "support", len(target))] = True
         return bool((self.active == target).all(axis=1).any())
 
 
@@ -71,8 +80,8 @@ def group_lasso_path(
     design : KhatriRaoDesign
     rewards : array (T,)
     n_penalties : int
-        Size of the grid. A support that holds only between two neighbours goes unseen: with 100,
-        a few in a hundred of the supports that a grid of 1000 comes upon.
+        Size of the grid, at most 100,000. A support that holds only between two neighbours goes
+        unseen: with 100, a few in a hundred of the supports that a grid of 1000 comes upon.
     least : float
         The last penalty, as a share of the first, ``max_j ‖Ψ_jᵀr‖``, which selects nothing.
     max_active : int, optional
@@ -90,9 +99,11 @@ def group_lasso_path(
     Raises
     ------
     ValueError
-        If the rewards do not fit the design or are not finite, or a parameter is out of range.
+        If the rewards do not fit the design, are not finite or above 1e30, or a parameter is out
+        of range.
     TypeError
-        If ``n_penalties`` or ``max_active`` is not an integer.
+        If ``design`` is not a design, or ``n_penalties``, ``max_active`` or ``until`` are not
+        integers.
     ImportError
         If celer is not installed; it comes with the extra ``study``.
 
@@ -115,6 +126,8 @@ def group_lasso_path(
     lacks full column rank the minimiser need not be unique; exact copies may share the weight.
     """
     y = _check(design, rewards, n_penalties, least, max_active)
+    if until is not None:
+        until = ids(until, "until", design.n_blocks)
     M, d = design.n_blocks, design.block_size
     X, target = _reduced(design, y)
     first = float(np.linalg.norm((X.T @ target).reshape(M, d), axis=1).max())
@@ -177,18 +190,13 @@ def _check(
     least: float,
     max_active: Any,
 ) -> Floats:
-    y = np.asarray(rewards, dtype=np.float64)
-    if y.shape != (design.n_rounds,):
-        raise ValueError(f"rewards must have shape ({design.n_rounds},), got {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError("rewards must be finite, got NaN or infinity")
-    for name, value, low in (("n_penalties", n_penalties, 1), ("max_active", max_active, 0)):
-        if value is None and name == "max_active":
-            continue
-        if not isinstance(value, Integral):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < low:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
+    instance(design, KhatriRaoDesign, "design")
+    y = numbers(rewards, "rewards", (design.n_rounds,), largest=LARGEST)
+    if integer(n_penalties, "n_penalties", low=1) > _MOST_PENALTIES:
+        raise ValueError(f"n_penalties must be at most {_MOST_PENALTIES}, got {n_penalties}")
+    if max_active is not None:
+        integer(max_active, "max_active", low=0)
+    require_number(least, "least")
     if not 0 < least < 1:
         raise ValueError(f"least must lie between 0 and 1, got {least}")
     return y

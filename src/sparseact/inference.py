@@ -10,6 +10,7 @@ import numpy.typing as npt
 import scipy.linalg
 import scipy.special
 
+from sparseact.arguments import LARGEST, ids, integer, numbers, require_number
 from sparseact.design import BlockDesign, Floats, Ints
 
 # Singular values below this share of the largest count as zero, once columns have unit norm.
@@ -51,6 +52,7 @@ class Refit:
         ValueError
             If ``level`` is not within (0, 1).
         """
+        require_number(level, "level")
         if not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, got {level}")
         reach = scipy.special.stdtrit(max(self.degrees_of_freedom, 1), 0.5 + level / 2)
@@ -73,7 +75,16 @@ def refit(
     design : KhatriRaoDesign
     rewards : array (T,)
     support : int array (m,)
+        Distinct actions in any order; there may be none.
     n_rounds : int, optional
+
+    Raises
+    ------
+    ValueError
+        If the rewards do not fit the design, are not finite or above 1e30, the support is out of
+        range or names an action twice, or ``n_rounds`` is not within 1 … T.
+    TypeError
+        If ``design`` is not a design, or the support or ``n_rounds`` are not integers.
 
     Notes
     -----
@@ -81,9 +92,10 @@ def refit(
     the rows of R⁻¹. Where the blocks are rank-deficient the weights are the smallest in norm once
     each block is scaled to unit energy (a complete orthogonal factorisation, LAPACK gelsy).
     """
-    blocks, y = _blocks(design, support, n_rounds), np.asarray(rewards, dtype=np.float64)
+    blocks = _blocks(design, support, n_rounds)
     n, p = blocks.shape
-    y, d = y[:n], design.block_size
+    y = numbers(rewards, "rewards", (design.n_rounds,), largest=LARGEST)[:n]
+    d = design.block_size
     factors = _inverse_factor(blocks)
     if factors is None:
         weights, rank = _smallest(blocks, y, d)
@@ -116,7 +128,16 @@ def oracle_error(
 
     ``G_S = Ψ_SᵀΨ_S``; infinite where the weights are not identified. The expectation is over the
     noise, given the design.
+
+    Raises
+    ------
+    ValueError
+        If the support is out of range or names an action twice, ``n_rounds`` is not within 1 … T,
+        or the noise is negative, not finite or above 1e30.
+    TypeError
+        As :func:`refit`.
     """
+    noise_std = float(numbers(noise_std, "noise_std", (), largest=LARGEST))
     inverse = _inverse_factor(_blocks(design, support, n_rounds))
     return float("inf") if inverse is None else float(noise_std**2 * np.sum(inverse[1] ** 2))
 
@@ -127,6 +148,11 @@ def least_eigenvalue(
     """``λ_min(G_S / T)``, how well the log determines the weights of a support.
 
     0 where it does not, infinite where there are none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`refit`.
     """
     blocks = _blocks(design, support, n_rounds)
     if blocks.shape[1] > len(blocks):
@@ -136,7 +162,7 @@ def least_eigenvalue(
     return float(np.linalg.svd(blocks, compute_uv=False)[-1] ** 2 / len(blocks))
 
 
-def decide(weights: Floats, support: Ints, latents: Floats) -> Ints:
+def decide(weights: npt.ArrayLike, support: npt.ArrayLike, latents: npt.ArrayLike) -> Ints:
     """Best action ``argmax_j ⟨ŵ_j, z⟩`` for each latent state, -1 where none is worth more than 0.
 
     Parameters
@@ -149,18 +175,34 @@ def decide(weights: Floats, support: Ints, latents: Floats) -> Ints:
     -------
     int array (n,)
         -1 stands for any irrelevant action, whose value is 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, numbers are not finite or above 1e30, or the support is
+        negative or names an action twice.
+    TypeError
+        If the support is not integers.
     """
-    chosen = np.full(len(latents), -1, dtype=np.intp)
-    if len(support):
-        values = latents @ weights.T
+    actions = ids(support, "support", np.iinfo(np.intp).max)
+    states = numbers(latents, "latents", (None, None), largest=LARGEST)
+    shape = (len(actions), states.shape[1])
+    values = states @ numbers(weights, "weights", shape, largest=LARGEST).T
+    chosen = np.full(len(states), -1, dtype=np.intp)
+    if len(actions):
         best = values.argmax(axis=1)
-        worth = values[np.arange(len(latents)), best] > 0
-        chosen[worth] = np.asarray(support, dtype=np.intp)[best[worth]]
+        worth = values[np.arange(len(states)), best] > 0
+        chosen[worth] = actions[best[worth]]
     return chosen
 
 
 def _blocks(design: BlockDesign, support: npt.ArrayLike, n_rounds: int | None) -> Floats:
-    columns = design.columns(np.asarray(support, dtype=np.intp), None)[:, :, :n_rounds]
+    """(T, m·d) the blocks of a support over the first rounds; see :func:`refit` for what fails."""
+    if not hasattr(design, "correlate_start"):
+        raise TypeError(f"design must be a KhatriRaoDesign, got {type(design).__name__}")
+    if n_rounds is not None:
+        integer(n_rounds, "n_rounds", 1, design.n_rounds)
+    columns = design.columns(ids(support, "support", design.n_blocks), None)[:, :, :n_rounds]
     m, d, n = columns.shape
     return columns.reshape(m * d, n).T
 

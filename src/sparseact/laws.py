@@ -6,12 +6,13 @@ A law says ``T* = a · g(M, k, d; c)`` with a free factor a and, in some, one fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares, minimize_scalar
 
+from sparseact.arguments import instance, integer, real_array
 from sparseact.design import Floats, Ints
 
 
@@ -58,6 +59,8 @@ LAWS: dict[str, Law] = {
 PAPER = "k d log M"
 
 LOG_CONSTANT = (-7.0, 7.0)
+# Ends of the index λ and of log c of growth.
+_GROWTH = ([-2, -12], [3, 8])
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,18 @@ class LawFit:
 
 
 def fit_law(law: Law, points: Points, rounds: Floats) -> LawFit:
-    """Least squares of log rounds (n,) on a law, the factor profiled out."""
+    """Least squares of log rounds (n,) on a law, the factor profiled out.
+
+    Raises
+    ------
+    ValueError
+        If there are no points, they do not have one number of rounds each, or a number is not
+        positive and finite; actions must be more than one.
+    TypeError
+        If ``law`` is not a Law, or ``points`` are not Points.
+    """
+    instance(law, Law, "law")
+    points, rounds = _checked(points, rounds)
     log_rounds = np.log(rounds)
 
     def residuals(log_constant: float) -> Floats:
@@ -94,7 +108,16 @@ def fit_law(law: Law, points: Points, rounds: Floats) -> LawFit:
 
 
 def leave_one_out(law: Law, points: Points, rounds: Floats) -> Floats:
-    """(n,) errors of log rounds at each point when the law is fitted to the others."""
+    """(n,) errors of log rounds at each point when the law is fitted to the others.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit_law`; there must be two points.
+    TypeError
+        As :func:`fit_law`.
+    """
+    points, rounds = _checked(points, rounds, least=2)
     n = len(points)
     errors = np.empty(n)
     for i in range(n):
@@ -105,11 +128,40 @@ def leave_one_out(law: Law, points: Points, rounds: Floats) -> Floats:
 
 
 def aicc(fit: LawFit, n: int) -> float:
-    """Corrected Akaike criterion of a Gaussian fit to n points (Hurvich and Tsai 1989)."""
+    """Corrected Akaike criterion of a Gaussian fit to n points (Hurvich and Tsai 1989).
+
+    NaN where there are too few points for it, -∞ where the fit is exact.
+
+    Raises
+    ------
+    ValueError
+        If n is not positive, or more than doubles can count.
+    TypeError
+        If ``fit`` is not a LawFit, or n not an integer.
+    """
+    instance(fit, LawFit, "fit")
+    integer(n, "n", 1, 2**53)
     free = 2 + fit.law.has_constant  # factor, constant, variance
     if n <= free + 1:
         return np.nan
+    if fit.rss == 0:
+        return -np.inf
     return n * np.log(fit.rss / n) + 2 * free + 2 * free * (free + 1) / (n - free - 1)
+
+
+def _checked(points: Points, rounds: npt.ArrayLike, least: int = 1) -> tuple[Points, Floats]:
+    """Points and rounds (n,) as positive numbers, or a ValueError; see :func:`fit_law`."""
+    instance(points, Points, "points")
+    values = real_array(rounds, "rounds", (None,))
+    if len(values) < least:
+        raise ValueError(f"rounds must be at least {least}, got {len(values)}")
+    names = [field.name for field in fields(Points)]
+    columns = [real_array(getattr(points, name), name, values.shape) for name in names]
+    for name, column in zip(["rounds", *names], [values, *columns], strict=True):
+        lowest = 1.0 if name == "n_actions" else 0.0  # log M is divided by
+        if not ((column > lowest) & (column < np.inf)).all():
+            raise ValueError(f"{name} must be finite and above {lowest:g}, got {column}")
+    return Points(*columns), values
 
 
 AXES = ("sparsity", "latent_dim", "log_actions")
@@ -124,7 +176,13 @@ def fit_exponents(points: Points, rounds: Floats) -> tuple[Floats, Floats]:
         NaN for an axis that is not varied, or where there are too few points.
     predicted : array (n,)
         The fitted rounds; as measured where nothing could be fitted.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`fit_law`.
     """
+    points, rounds = _checked(points, rounds)
     logs = np.log(np.stack([points.sparsity, points.latent_dim, _log(points)]))
     varied = np.ptp(logs, axis=1) > 0
     found = np.full(len(AXES), np.nan)
@@ -154,7 +212,13 @@ def fit_elasticity(points: Points, rounds: Floats) -> float:
 
     0 where M does not matter, 1 where T* is proportional to M. NaN where no (k, d) was seen at
     three M.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`fit_law`.
     """
+    points, rounds = _checked(points, rounds)
     kept, group = _series(points)
     if not kept.any():
         return np.nan
@@ -180,7 +244,21 @@ def fit_growth(points: Points, rounds: Floats, start: Floats | None = None) -> F
     -------
     array (2,)
         λ and log c; NaN where no (k, d) was seen at three M.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit_law`, or if ``start`` is not two numbers, λ within [-2, 3] and log c within
+        [-12, 8].
+    TypeError
+        As :func:`fit_law`.
     """
+    points, rounds = _checked(points, rounds)
+    if start is not None:
+        start = real_array(start, "start", (2,))
+        if not ((start >= _GROWTH[0]) & (start <= _GROWTH[1])).all():
+            raise ValueError(f"start must lie within {_GROWTH}, got {start}")
+        start = np.where(np.abs(start) < 1e-8, 0.0, start)  # the first step is relative to it
     kept, group = _series(points)
     if not kept.any():
         return np.full(2, np.nan)
@@ -194,5 +272,5 @@ def fit_growth(points: Points, rounds: Floats, start: Floats | None = None) -> F
 
     # A start on each side, because the surface is curved along log c + λ.
     starts = [(0.1, np.log(0.3)), (1.0, np.log(0.5))] if start is None else [start]
-    fits = [least_squares(residuals, one, bounds=([-2, -12], [3, 8])) for one in starts]
+    fits = [least_squares(residuals, one, bounds=_GROWTH) for one in starts]
     return np.asarray(min(fits, key=lambda fit: fit.cost).x)

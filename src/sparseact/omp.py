@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
 from sparseact.inference import refit
 
@@ -114,8 +114,8 @@ def block_omp(
     Raises
     ------
     ValueError
-        If the rewards do not fit the design or are not finite, a parameter is out of range, or
-        neither stopping rule is given.
+        If the rewards do not fit the design, are not finite or above 1e30, a parameter is out of
+        range, or neither stopping rule is given.
     TypeError
         If ``design`` is not a design, or ``n_select`` not an integer.
 
@@ -127,8 +127,8 @@ def block_omp(
     y = _check(design, rewards, n_select, selection)
     if n_select is None and residual_tol is None:
         raise ValueError("give n_select, residual_tol, or both: nothing else says when to stop")
-    if residual_tol is not None and not (np.isfinite(residual_tol) and residual_tol >= 0):
-        raise ValueError(f"residual_tol must be a norm, finite and not negative: {residual_tol}")
+    if residual_tol is not None:
+        real(residual_tol, "residual_tol", low=0)
     nested = _greedy(
         design,
         y,
@@ -179,7 +179,10 @@ def block_omp_nested(
     ------
     ValueError
         As :func:`block_omp`, or if ``n_rounds`` is not strictly ascending within 1 … T.
+    TypeError
+        As :func:`block_omp`.
     """
+    integer(n_select, "n_select")
     y = _check(design, rewards, n_select, selection)
     lengths = prefix_lengths(n_rounds, design.n_rounds)
     return _greedy(design, y, lengths, n_select, -1.0, selection)
@@ -409,15 +412,9 @@ def _check(
             f"design must be a KhatriRaoDesign, got {type(design).__name__}; for a plain matrix of "
             "blocks use the estimator BlockOMP"
         )
-    if n_select is not None and not isinstance(n_select, Integral):
-        raise TypeError(f"n_select must be an integer, got {n_select!r}")
-    y = np.asarray(rewards, dtype=np.float64)
-    if y.shape != (design.n_rounds,):
-        raise ValueError(f"rewards must have shape ({design.n_rounds},), got {y.shape}")
-    if not np.isfinite(y).all():
-        raise ValueError("rewards must be finite, got NaN or infinity")
-    if n_select is not None and not 1 <= n_select <= design.n_blocks:
-        raise ValueError(f"n_select must lie between 1 and {design.n_blocks}, got {n_select}")
-    if selection not in get_args(Selection):
+    y = numbers(rewards, "rewards", (design.n_rounds,), largest=LARGEST)
+    if n_select is not None:
+        integer(n_select, "n_select", 1, design.n_blocks)
+    if not isinstance(selection, str) or selection not in get_args(Selection):
         raise ValueError(f"selection must be one of {get_args(Selection)}, got {selection!r}")
     return y

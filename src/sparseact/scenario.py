@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sparseact.arguments import integer, require_number
+
 Design = Literal["single", "multi", "signed"]
 Weights = Literal["sphere", "gaussian", "aligned"]
 Structure = Literal["independent", "equicorrelated", "twin", "aggregate"]
@@ -52,6 +54,8 @@ class Scenario:
     ------
     ValueError
         If a value is out of range, naming the field.
+    TypeError
+        If a number of actions, rounds or dimensions is not an integer.
     """
 
     design: Design
@@ -70,13 +74,15 @@ class Scenario:
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
         for name, kind in (("design", Design), ("weights", Weights), ("structure", Structure)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
-                )
+            given = getattr(self, name)
+            if not isinstance(given, str) or given not in get_args(kind):
+                raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
         for name in ("n_actions", "sparsity", "latent_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            integer(getattr(self, name), name, low=1)
+        for name in ("actions_per_round", "scarce_after"):
+            integer(getattr(self, name), name)
+        for name in ("signal", "noise_std", "condition_number", "strength"):
+            require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
                 f"sparsity k={self.sparsity} must not exceed n_actions M={self.n_actions}"
@@ -150,7 +156,8 @@ class Scenario:
         Coverage ``d + log M`` per action, times the variance a round carries besides the action's
         own (noise and the other relevant actions) over its signal. No result depends on it.
         """
-        others = (self.sparsity - 1) * self.use_rate + (self.noise_std / self.signal) ** 2
+        ratio = self.noise_std / self.signal
+        others = (self.sparsity - 1) * self.use_rate + ratio * ratio
         return (1 + others) * (self.latent_dim + math.log(self.n_actions)) / self.use_rate
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.arguments import MOST_ROUNDS, instance, integer
 from sparseact.scenario import Scenario
 
 Floats = npt.NDArray[np.float64]
@@ -66,8 +67,14 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     Raises
     ------
     ValueError
-        If ``n_rounds`` is not positive, or ``seed`` or ``trial`` is negative.
+        If ``n_rounds`` is not within 1 … 2³¹ - 1, or ``seed`` or ``trial`` is negative.
+    TypeError
+        If one of them is not an integer, or ``scenario`` not a Scenario.
     """
+    for name, value in (("n_rounds", n_rounds), ("seed", seed), ("trial", trial)):
+        integer(value, name)
+    if n_rounds > MOST_ROUNDS:
+        raise ValueError(f"n_rounds must be at most {MOST_ROUNDS}, got {n_rounds}")
     if n_rounds < 1 or seed < 0 or trial < 0:
         raise ValueError(
             "n_rounds must be positive, seed and trial not negative: "
@@ -95,18 +102,37 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
 
 
 def latent_scales(scenario: Scenario) -> Floats:
-    """(d,) standard deviations of the latent state along its axes."""
+    """(d,) standard deviations of the latent state along its axes.
+
+    Raises
+    ------
+    TypeError
+        If ``scenario`` is not a Scenario.
+    """
+    instance(scenario, Scenario, "scenario")
     powers = np.linspace(0.0, -1.0, scenario.latent_dim)
     return np.sqrt(scenario.condition_number**powers)
 
 
 def draw_states(scenario: Scenario, n_states: int, *, seed: int, trial: int) -> Floats:
-    """(n_states, d) latent states that are in no log of the trial."""
+    """(n_states, d) latent states that are in no log of the trial.
+
+    Raises
+    ------
+    ValueError
+        If ``n_states`` is not within 0 … 2³¹ - 1, or ``seed`` or ``trial`` is negative.
+    TypeError
+        If one of them is not an integer, or ``scenario`` not a Scenario.
+    """
+    integer(n_states, "n_states", 0, MOST_ROUNDS)
+    integer(seed, "seed", low=0)
+    integer(trial, "trial", low=0)
     rng = _generators(scenario, seed, trial)[-1].spawn(1)[0]
     return rng.standard_normal((n_states, scenario.latent_dim)) * latent_scales(scenario)
 
 
 def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:
+    instance(scenario, Scenario, "scenario")
     digest = hashlib.sha256(scenario.name.encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u4").tolist()
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))

@@ -18,6 +18,6 @@ rule check:
         mem_mb=1500,
         runtime=10,
     params:
-        job={"code": code_of("check.py", kinds=EXPERIMENTS)},
+        job={"code": code_of("check", "check.py", kinds=EXPERIMENTS)},
     script:
         "../scripts/check.py"

@@ -11,7 +11,13 @@ OPTIONS = {
 
 for experiment, stages in STAGES.items():
     paths = {
-        stage: {cell.name: path_at(stage, cell) for cell in cells_at(stage, experiment)}
+        stage: {
+            cell.name: {
+                piece.first: path_at(stage, piece)
+                for piece in cell.pieces(STUDY.trials_per_job)
+            }
+            for cell in cells_at(stage, experiment)
+        }
         for stage in stages
     }
 
@@ -19,7 +25,12 @@ for experiment, stages in STAGES.items():
         name:
             f"collect_{experiment}"
         input:
-            [path for of_stage in paths.values() for path in of_stage.values()],
+            [
+                path
+                for of_stage in paths.values()
+                for of_cell in of_stage.values()
+                for path in of_cell.values()
+            ],
         output:
             f"{RESULTS}/{experiment}.nc",
         log:
@@ -33,16 +44,19 @@ for experiment, stages in STAGES.items():
             runtime=30,
         params:
             job={
-                "experiment": experiment,
-                "cells": [asdict(cell) for cell in CELLS[experiment]],
+                "configuration": {
+                    "experiment": experiment,
+                    "cells": [asdict(cell) for cell in CELLS[experiment]],
+                    "quantiles": STUDY.quantiles,
+                    "replicates": STUDY.bootstrap,
+                    "seed": STUDY.seed,
+                    "options": OPTIONS.get(experiment, {}),
+                },
                 "paths": paths,
                 "kinds": {stage: KINDS[stage] for stage in stages},
                 "by_selection": [stage for stage in stages if stage in BY_SELECTION],
-                "quantiles": STUDY.quantiles,
-                "replicates": STUDY.bootstrap,
-                "seed": STUDY.seed,
-                "options": OPTIONS.get(experiment, {}),
                 "code": code_of(
+                    f"collect_{experiment}",
                     "collect.py",
                     kinds=[*(KINDS[stage] for stage in stages), experiment],
                     also=[f"study/experiments/{experiment}.py"],
@@ -68,10 +82,14 @@ rule scaling_law:
         runtime=30,
     params:
         job={
-            "cells": [asdict(cell) for cell in CELLS["phase_transition"]],
-            "seed": STUDY.seed,
+            "configuration": {
+                "cells": [asdict(cell) for cell in CELLS["phase_transition"]],
+                "seed": STUDY.seed,
+            },
             "code": code_of(
-                "scaling_law.py", kinds=["phase_transition", "scaling_law"]
+                "scaling_law",
+                "scaling_law.py",
+                kinds=["phase_transition", "scaling_law"],
             ),
         },
     script:

@@ -14,6 +14,7 @@ from sparseact.study.cell import merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
 from sparseact.study.variables import kind_digest
+from sparseact.study.workplace import WorkplaceError, hold, require_writable
 
 # Jobs inherit these: the package is this checkout's, whatever else is installed, and one job is
 # one thread, because BLAS adds up in another order with more.
@@ -76,7 +77,7 @@ def cells_at(stage, experiment):
 
 
 def cells_of(stage):
-    """Every cell of a stage by the name of its file, whoever asks for it."""
+    """Every cell of a stage, whoever asks for it."""
     later = [then for then, before in NEEDS.items() if before == stage]
     asked = [
         cell
@@ -85,21 +86,35 @@ def cells_of(stage):
         if stage == "simulate" or one in (stage, *later)
         for cell in cells_at(one, experiment)
     ]
-    return merged(asked, by_selection=stage in BY_SELECTION)
+    return merged(asked, by_selection=stage in BY_SELECTION).values()
 
 
-AT = {stage: cells_of(stage) for stage in KINDS}
-# A log is the same up to its end, whatever shorter prefixes are asked for.
-AT["simulate"] = {
-    name: replace(cell, n_rounds=cell.n_rounds[-1:])
-    for name, cell in AT["simulate"].items()
-}
+def file_of(stage, cell):
+    """What the file of a cell, or of a piece of its trials, is called."""
+    name = cell.name if stage in BY_SELECTION else cell.scenario.name
+    return f"{name}_from{cell.first}" if STUDY.trials_per_job else name
 
 
 def path_at(stage, cell):
     """Where a stage leaves what it made of a cell."""
-    name = cell.name if stage in BY_SELECTION else cell.scenario.name
-    return f"{RESULTS}/{stage}/{name}.nc"
+    return f"{RESULTS}/{stage}/{file_of(stage, cell)}.nc"
+
+
+def pieces_at(stage):
+    """What the jobs of a stage work on, by the name of the file."""
+    return {
+        file_of(stage, piece): piece
+        for cell in cells_of(stage)
+        for piece in cell.pieces(STUDY.trials_per_job)
+    }
+
+
+AT = {stage: pieces_at(stage) for stage in KINDS}
+# A log is the same up to its end, whatever shorter prefixes are asked for.
+AT["simulate"] = {
+    name: replace(piece, n_rounds=piece.n_rounds[-1:])
+    for name, piece in AT["simulate"].items()
+}
 
 
 def input_of(stage):
@@ -114,19 +129,25 @@ def input_of(stage):
 def job_of(stage, **options):
     """The parameters of a stage's job."""
     kinds = [KINDS[one] for one in ("simulate", NEEDS.get(stage), stage) if one]
-    code = code_of("stage.py", kinds=kinds, also=[f"study/stages/{stage}.py"])
+    code = code_of(stage, "stage.py", kinds=kinds, also=[f"study/stages/{stage}.py"])
     return lambda w: {
-        "stage": stage,
         "kind": KINDS[stage],
-        "cell": asdict(AT[stage][w.cell]),
-        "seed": STUDY.seed,
-        "options": options,
+        "configuration": {
+            "stage": stage,
+            "cell": asdict(AT[stage][w.cell]),
+            "seed": STUDY.seed,
+            "options": options,
+        },
         "code": code,
     }
 
 
-def code_of(script, kinds=(), also=()):
-    """Digest of a script, of all of the package that it imports, and of the datasets it handles.
+# What each rule runs, for the manifest.
+CODE = {}
+
+
+def code_of(rule, script, kinds=(), also=()):
+    """Digest of a rule's script, all of the package that it imports, and the datasets it handles.
 
     ``also`` names further modules, for what a script runs without importing it. The digest is a
     parameter of each rule, because Snakemake does not look into imported modules. Parameters
@@ -137,7 +158,8 @@ def code_of(script, kinds=(), also=()):
         base / "workflow/scripts" / script,
         *(base / "src/sparseact" / one for one in also),
     ]
-    return f"{code_digest(*sources)}-{kind_digest(*kinds)}"
+    CODE[rule] = f"{code_digest(*sources)}-{kind_digest(*kinds)}"
+    return CODE[rule]
 
 
 wildcard_constraints:

@@ -20,6 +20,6 @@ rule judge:
         mem_mb=1000,
         runtime=10,
     params:
-        job={"code": code_of("judge.py", kinds=EXPERIMENTS)},
+        job={"code": code_of("judge", "judge.py", kinds=EXPERIMENTS)},
     script:
         "../scripts/judge.py"

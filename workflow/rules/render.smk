@@ -101,6 +101,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
                 "title": notebook.replace("_", " ").capitalize(),
                 "parameters": {"results": RESULTS, "reports": REPORTS},
                 "code": code_of(
+                    f"render_{notebook}",
                     "render.py",
                     kinds=of_notebook["experiments"],
                     also=[
@@ -145,7 +146,7 @@ rule index:
             "experiments": EXPERIMENTS,
             "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
             "formats": FORMATS,
-            "code": code_of("index.py", kinds=EXPERIMENTS),
+            "code": code_of("index", "index.py", kinds=EXPERIMENTS),
         },
     script:
         "../scripts/index.py"

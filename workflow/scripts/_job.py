@@ -1,5 +1,6 @@
 """What every script shares: its log, and what it says when it fails."""
 
+import json
 import logging
 import sys
 import traceback
@@ -16,15 +17,25 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
     Yields the rule's parameters.
     """
     path = snakemake.log[0]
-    logging.basicConfig(
-        filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
-    )
-    logging.captureWarnings(True)
+    # A log that the disk does not take must not hide what the job itself has to say.
+    logging.raiseExceptions = False
     started = perf_counter()
     try:
+        logging.basicConfig(
+            filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
+        )
+        logging.captureWarnings(True)
         yield snakemake.params.job
     except Exception as error:
-        logging.error("%s", traceback.format_exc())
         sentence = str(error) or type(error).__name__
+        # The study's own errors say all there is to say.
+        own = type(error).__module__.startswith("sparseact.")
+        logging.error("%s", sentence if own else traceback.format_exc())
         sys.exit(f"{snakemake.rule} failed: {sentence}\n(details in {path})")
     logging.info("done in %.1f s", perf_counter() - started)
+
+
+def provenance(params: dict[str, Any]) -> dict[str, str]:
+    """What a dataset says of the configuration and the code that made it, as attributes."""
+    asked = json.dumps(params["configuration"], sort_keys=True)
+    return {"configuration": asked, "code_digest": params["code"]}

@@ -17,14 +17,16 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
-from sparseact.study import report  # noqa: E402
+from sparseact.study import manifest, report  # noqa: E402
 
 with job(snakemake) as params, private:
+    origin = {f"{path} (sha256)": manifest.sha256(path) for path in snakemake.input}
     report.render(
         snakemake.input.notebook,
         snakemake.output.notebook,
         snakemake.output.page,
         title=params["title"],
         parameters=params["parameters"],
+        origin={**origin, "code (digest)": params["code"]},
         failed=Path(snakemake.log[0]).with_suffix(".ipynb"),
     )

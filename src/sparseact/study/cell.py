@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One scenario of an experiment, and what is done with it."""
+    """One scenario of an experiment, and what is done with it, in trials ``first`` and on."""
 
     label: str
     scenario: Scenario
     selection: str
     n_rounds: tuple[int, ...]
     trials: int
+    first: int = 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -42,6 +43,15 @@ class Cell:
         scenario = Scenario(**fields["scenario"])
         return cls(**{**fields, "scenario": scenario, "n_rounds": tuple(fields["n_rounds"])})
 
+    def pieces(self, size: int | None) -> tuple[Self, ...]:
+        """The cell in pieces of ``size`` trials, the last one of what is left; whole if None."""
+        if size is None:
+            return (self,)
+        return tuple(
+            replace(self, first=first, trials=min(size, self.trials - first))
+            for first in range(0, self.trials, size)
+        )
+
     def cut(self, arrays: Mapping[str, npt.NDArray[Any]], kind: str) -> dict[str, Any]:
         """Keep the trials and rounds of the cell, of a dataset that may hold more of both."""
         import numpy as np
@@ -53,6 +63,20 @@ class Cell:
             name: values[_place(KINDS[kind].variables[name], kept)]
             for name, values in arrays.items()
         }
+
+
+def joined(
+    pieces: Sequence[Mapping[str, npt.NDArray[Any]]], kind: str
+) -> dict[str, npt.NDArray[Any]]:
+    """Datasets of a kind that hold the trials of one cell in pieces, as one."""
+    import numpy as np
+
+    return {
+        name: np.concatenate([piece[name] for piece in pieces])
+        if KINDS[kind].variables[name][0] == "trial"
+        else values
+        for name, values in pieces[0].items()
+    }
 
 
 def _place(dims: tuple[str, ...], kept: Mapping[str, Any]) -> tuple[Any, ...]:

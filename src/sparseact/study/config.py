@@ -1,5 +1,8 @@
 """The study's configuration: typed, closed, and expanded into the scenarios it asks for.
 
+What it accepts can be run: what no ordinary machine could hold is refused too, by an estimate of
+what the largest job of a scenario keeps in memory (:meth:`Experiment.memory`).
+
 Nothing here computes; it is read while the workflow is being planned and must stay light.
 """
 
@@ -8,13 +11,15 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sparseact.arguments import MOST_ACTIONS
 from sparseact.scenario import Design, Scenario, Structure, Weights
-from sparseact.study.cell import Cell
+from sparseact.study.cell import Cell, merged
 
 # Also `sparseact.omp.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
@@ -22,12 +27,33 @@ METHODS = (*SELECTIONS, "group_lasso")
 
 LARGEST = 2**31 - 1  # what the axes of a dataset can number
 MOST_SUPPORTS = 100_000  # also `sparseact.bounds.MOST_SUPPORTS`
+MOST_CELLS = 5_000  # of an experiment: more jobs than a workflow manager plans in minutes
+MOST_MEMORY = 8 * 2**30  # bytes that a job may keep
+MOST_EVIDENCE = 1e12  # of the 1e16 that doubles tell from 1
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+NActions = Annotated[int, Field(ge=1, le=MOST_ACTIONS)]
 NotNegative = Annotated[int, Field(ge=0, le=LARGEST)]
-NoiseStd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-ConditionNumber = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # an attribute of every dataset
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < 1e-9:
+        raise ValueError("must not be closer to 0 than 1e-9")
+    return value
+
+
+# Powers of signal, noise and their ratio stay far from where doubles end.
+Signal = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
+NoiseStd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
+# Latent states are stored in single precision.
+ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
+
+
+# Mistakes listed in one message.
+_SHOWN = 20
 
 
 class ConfigError(ValueError):
@@ -72,28 +98,28 @@ class Scarce(_Model):
     """One relevant action is held back for ``after`` rounds, then used in every round."""
 
     after: Positive
-    coverage: Annotated[list[NotNegative], Field(min_length=1)]
+    coverage: Annotated[list[NotNegative], Some]
 
 
 class Grid(_Model):
     """A cross of scenarios of one design."""
 
     design: Design
-    n_actions: Annotated[list[Positive], Field(min_length=1)]
-    sparsity: Annotated[list[Positive], Field(min_length=1)]
-    latent_dim: Annotated[list[Positive], Field(min_length=1)]
+    n_actions: Annotated[list[NActions], Some]
+    sparsity: Annotated[list[Positive], Some]
+    latent_dim: Annotated[list[Positive], Some]
     actions_per_round: Positive | None = None
     actions_share: Annotated[float, Field(gt=0, le=1)] | None = None
-    noise_std: Annotated[list[NoiseStd], Field(min_length=1)] | None = None
+    noise_std: Annotated[list[NoiseStd], Some] | None = None
     weights: Weights | None = None
-    condition_number: Annotated[list[ConditionNumber], Field(min_length=1)] = [1.0]
+    condition_number: Annotated[list[ConditionNumber], Some] = [1.0]
     structure: Structure = "independent"
-    strength: Annotated[list[Strength], Field(min_length=1)] = [0.0]
+    strength: Annotated[list[Strength], Some] = [0.0]
     rounds: RoundsRange | None = None
-    n_rounds: Annotated[list[Positive], Field(min_length=1)] | None = None
+    n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
     trials: Positive | None = None
-    selection: Annotated[list[Method], Field(min_length=1)] = ["correlation"]
+    selection: Annotated[list[Method], Some] = ["correlation"]
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -107,8 +133,14 @@ class Grid(_Model):
         for axis in (*_AXES, "n_rounds", "selection"):
             values = getattr(self, axis) or []
             if len(set(values)) != len(values):
-                raise ValueError(f"{axis} names a value twice: {values}")
+                raise ValueError(f"{axis} names a value twice: {_shown(values)}")
         return self
+
+    @property
+    def size(self) -> int:
+        """Number of points of the cross."""
+        axes = (getattr(self, axis) or [None] for axis in (*_AXES, "selection"))
+        return math.prod(len(values) for values in axes)
 
 
 # What a grid is a cross of.
@@ -118,7 +150,7 @@ _AXES = ("n_actions", "sparsity", "latent_dim", "noise_std", "condition_number",
 class Experiment(_Model):
     """What every experiment on a grid has."""
 
-    grids: Annotated[list[Grid], Field(min_length=1)]
+    grids: Annotated[list[Grid], Some]
 
     # What may differ between its scenarios: the axes of its dataset have no place for more.
     varies: ClassVar[frozenset[str]] = frozenset()
@@ -131,6 +163,32 @@ class Experiment(_Model):
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise a ValueError if the cells do not go together."""
 
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Bytes of what the jobs of a cell keep, by what it is.
+
+        No more than an estimate from above, of all that grows with the configuration.
+        """
+        one, T, p, N = cell.scenario, cell.n_rounds[-1], len(cell.n_rounds), cell.trials
+        M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
+        stored = -(-M // 8) if one.design == "signed" else 4 * B
+        at_once = min(N, study.trials_per_job or N)
+        whitening = d if cell.selection in ("whitened", "least_squares") else 1
+        return {
+            "the logs of a job": 2 * at_once * T * (stored + 4 * d + 8),
+            "the design of a trial": 24 * T * (min(M, 20 * B) + d),
+            "the residuals of a trial": 16 * p * T * (k * d + 4),
+            "the correlations of a trial": 32 * p * M * d * whitening,
+            "the selected actions": N * p * k * (8 + k),
+            "the bootstrap": 24 * study.bootstrap * N,
+        }
+
+
+def _grams(cell: Cell) -> dict[str, int]:
+    """Ψ of a trial, and its Gram matrix after every number of rounds."""
+    width = cell.scenario.n_actions * cell.scenario.latent_dim
+    numbers = width * (cell.n_rounds[-1] + len(cell.n_rounds) * width)
+    return {"the Gram matrices of a trial": 24 * numbers}
+
 
 class PhaseTransition(Experiment):
     """Where is recovery possible? And, from it, which law do the rounds needed follow?"""
@@ -138,6 +196,19 @@ class PhaseTransition(Experiment):
     varies: ClassVar[frozenset[str]] = frozenset(
         {"design", "actions_per_round", "n_actions", "sparsity", "latent_dim", "selection"}
     )
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Laws are fitted to the rounds that the paper's rule needs."""
+        if all(cell.selection != "correlation" for cell in cells):
+            raise ValueError("one of them needs selection 'correlation', for the scaling laws")
+        if any(cell.scenario.n_actions == 1 for cell in cells):
+            raise ValueError("n_actions must be at least 2, for laws in log M")
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Recovery is counted at every coverage that occurs."""
+        coverages = min(cell.n_rounds[-1], cell.trials * len(cell.n_rounds))
+        counts = 16 * coverages * (2 * cell.trials + study.bootstrap)
+        return super().memory(cell, study) | {"outcomes by coverage": counts}
 
 
 class SignalStrength(Experiment):
@@ -168,7 +239,10 @@ class Coherence(Experiment):
     methods: ClassVar[tuple[str, ...]] = METHODS
 
     def check(self, cells: Sequence[Cell]) -> None:
-        """The rival is compared with Block-OMP on the same logs."""
+        """The rival is compared with Block-OMP on the same logs, and the dataset holds one rule."""
+        rules = sorted({cell.selection for cell in cells} & {*SELECTIONS})
+        if len(rules) > 1:
+            raise ValueError(f"selection must be one rule of Block-OMP in all of it, got {rules}")
         greedy = {cell.scenario: cell for cell in cells if cell.selection in SELECTIONS}
         for cell in cells:
             same = greedy.get(cell.scenario)
@@ -177,6 +251,12 @@ class Coherence(Experiment):
                     f"{cell.name} has trials or rounds that no selection rule of Block-OMP has for "
                     "the same scenario"
                 )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Mutual coherence compares all columns of Ψ, some thousand rounds at a time."""
+        width = cell.scenario.n_actions * cell.scenario.latent_dim
+        compared = 100 * width * (width + 1024)
+        return super().memory(cell, study) | {"the coherence of a trial": compared}
 
     # Trials in which the coherence itself is measured; it varies far less than recovery does.
     measured_trials: Positive
@@ -194,6 +274,14 @@ class DecisionRegret(Experiment):
 
     states: Annotated[int, Field(ge=100, le=10**7)]
 
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Every state is held against all that was selected."""
+        one, path = cell.scenario, len(cell.n_rounds) * (cell.scenario.sparsity + 1)
+        return super().memory(cell, study) | {
+            "the decisions of a trial": 16 * self.states * (2 * one.latent_dim + one.sparsity + 4),
+            "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
+        }
+
 
 class LowerBounds(Experiment):
     """How far is greedy from the best that any method can do?"""
@@ -207,14 +295,31 @@ class LowerBounds(Experiment):
         for grid in self.grids:
             if grid.weights != "gaussian":
                 raise ValueError("grids of lower_bounds need 'weights: gaussian', the prior")
-            for M in grid.n_actions:
-                for k in grid.sparsity:
-                    if k <= M and math.comb(M, k) > MOST_SUPPORTS:
-                        raise ValueError(
-                            f"n_actions M={M} with sparsity k={k} has {math.comb(M, k)} supports; "
-                            f"all are enumerated, so at most {MOST_SUPPORTS} are possible"
-                        )
+            for M, k in itertools.product(grid.n_actions, grid.sparsity):
+                if k <= M and n_supports(M, k) > MOST_SUPPORTS:
+                    raise ValueError(
+                        f"n_actions M={M} with sparsity k={k} has {n_supports(M, k):g} supports; "
+                        f"all are enumerated, so at most {MOST_SUPPORTS} are possible, also of "
+                        "fewer actions"
+                    )
         return self
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Evidence is a difference of numbers as large as the rewards' energy over the noise's."""
+        for cell in cells:
+            one, T = cell.scenario, cell.n_rounds[-1]
+            if (one.signal / one.noise_std) ** 2 * T > MOST_EVIDENCE:
+                raise ValueError(
+                    f"noise_std={one.noise_std:g} of {cell.name} is too small: T (b/σ)² must not "
+                    f"exceed {MOST_EVIDENCE:g}, beyond which rounding hides the evidence"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Every support has an evidence after every number of rounds."""
+        one, p = cell.scenario, len(cell.n_rounds)
+        n = max(one.n_actions**2, int(n_supports(one.n_actions, one.sparsity)))
+        evidence = 8 * n * (10 * one.latent_dim**2 + 6 * (one.sparsity + p))
+        return super().memory(cell, study) | _grams(cell) | {"the posterior": evidence}
 
 
 class SparsityNecessity(Experiment):
@@ -225,6 +330,10 @@ class SparsityNecessity(Experiment):
     fits_weights: ClassVar[bool] = False
     varies: ClassVar[frozenset[str]] = frozenset({"n_actions", "sparsity"})
     needs_noise: ClassVar[bool] = True
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Estimates without sparsity take all columns of Ψ."""
+        return super().memory(cell, study) | _grams(cell)
 
 
 class Experiments(_Model):
@@ -244,9 +353,10 @@ class Study(_Model):
     """The whole configuration."""
 
     label: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,40}$")]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     trials: Positive
-    signal: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    trials_per_job: Positive | None = None
+    signal: Signal
     noise_std: NoiseStd
     weights: Weights
     quantiles: Annotated[
@@ -277,7 +387,7 @@ class Study(_Model):
             if len(values) > 1:
                 raise ConfigError(
                     f"experiments.{experiment}.grids: {name} must be the same in all of it, got "
-                    f"{values}; what may vary is {', '.join(sorted(varies)) or 'nothing'}"
+                    f"{_shown(values)}; what may vary is {', '.join(sorted(varies)) or 'nothing'}"
                 )
         try:
             getattr(self.experiments, experiment).check(cells)
@@ -285,9 +395,30 @@ class Study(_Model):
             raise ConfigError(f"experiments.{experiment}.grids: {error}") from None
         return cells
 
+    def memory(self, name: str, cell: Cell) -> dict[str, int]:
+        """Bytes of what the jobs of an experiment's cell keep, by what it is."""
+        experiment: Experiment = getattr(self.experiments, name)
+        return experiment.memory(cell, self)
+
+    def dataset_memory(self, name: str, cells: Sequence[Cell]) -> dict[str, int]:
+        """Bytes of an experiment's dataset, which has a place for every point of the full cross."""
+        axes = getattr(self.experiments, name).varies.intersection(_AXES)
+        places = len({cell.label for cell in cells}) * len({cell.selection for cell in cells})
+        places *= math.prod(len({getattr(cell.scenario, axis) for cell in cells}) for axis in axes)
+        lengths = len({n for cell in cells for n in cell.n_rounds})
+        replicates = 2 * len(self.quantiles) * self.bootstrap
+        return {
+            "its dataset, on the full cross of its axes": 8 * places * (32 * lengths + replicates)
+        }
+
     def _expand(self, name: str) -> Iterator[Cell]:
         experiment: Experiment = getattr(self.experiments, name)
         seen: dict[tuple[Any, ...], str] = {}
+        if sum(grid.size for grid in experiment.grids) > MOST_CELLS:
+            raise ConfigError(
+                f"experiments.{name}.grids: ask for {sum(grid.size for grid in experiment.grids)} "
+                f"scenarios and selections; at most {MOST_CELLS} are possible"
+            )
         for index, grid in enumerate(experiment.grids):
             key = f"experiments.{name}.grids[{index}]"
             for method in grid.selection:
@@ -341,12 +472,45 @@ def load_study(config: Mapping[str, Any]) -> Study:
         One message that names every key at fault and says what is allowed.
     """
     try:
-        study = Study.model_validate(dict(config))
+        study = Study.model_validate(config)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(one) for one in error.errors())) from None
-    for name in Experiments.model_fields:
-        study.cells(name)
+        wrong = [_explain(one) for one in error.errors(include_url=False)]
+        more = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        raise ConfigError("\n".join(wrong[:_SHOWN] + more)) from None
+    cells = {name: study.cells(name) for name in Experiments.model_fields}
+    every = [cell for of_experiment in cells.values() for cell in of_experiment]
+    # What experiments share is done once, with the trials and rounds of all of them.
+    for jobs in ({}, merged(every), merged(every, by_selection=False)):
+        for name, of_experiment in cells.items():
+            for cell in of_experiment:
+                job = jobs.get(cell.name) or jobs.get(cell.scenario.name) or cell
+                asked = f"{cell.name}, trials={job.trials}, n_rounds up to {job.n_rounds[-1]},"
+                _check_memory(f"experiments.{name}.grids: {asked}", study.memory(name, job))
+    for name, of_experiment in cells.items():
+        size = study.trials_per_job or LARGEST
+        pieces = sum(-(-cell.trials // size) for cell in of_experiment)
+        if pieces > MOST_CELLS:
+            raise ConfigError(
+                f"trials_per_job: {size} cuts the trials of {name} into {pieces} jobs a stage; at "
+                f"most {MOST_CELLS} are possible"
+            )
+        _check_memory(f"experiments.{name}.grids", study.dataset_memory(name, of_experiment))
     return study
+
+
+def _check_memory(whose: str, parts: Mapping[str, int]) -> None:
+    total, (what, _) = sum(parts.values()), max(parts.items(), key=lambda part: part[1])
+    if total > MOST_MEMORY:
+        raise ConfigError(
+            f"{whose} takes about {total / 2**30:.3g} GiB of memory in one job, most of it for "
+            f"{what}; at most {MOST_MEMORY // 2**30} are possible"
+        )
+
+
+def n_supports(n_actions: int, sparsity: int) -> float:
+    """How many sets of k of M actions there are, or of fewer where those are more."""
+    few = min(sparsity, n_actions // 2)
+    return math.comb(n_actions, few) if few <= 20 else math.inf
 
 
 def _label(grid: Grid, scenario: Scenario) -> str:
@@ -395,26 +559,44 @@ def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) ->
 
 
 def _explain(error: Any) -> str:
-    path = ""
-    for part in error["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    path = _path(error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{path}: unknown key; config/README.md lists the keys there are"
     if error["type"] == "missing":
         return f"{path}: this key is required"
     if error["type"] in ("model_type", "dict_type"):
         return f"{path}: must be a section with keys of its own"
+    given = error["input"]
     if error["type"] == "string_pattern_mismatch":
         allowed = (
             "may hold only a-z, 0-9 and -, at most 40 of them"
             if path == "label"
             else f"must be one of {', '.join(METHODS)}"
         )
-        return f"{path}: {allowed} (got {error['input']!r})"
+        return f"{path}: {allowed} (got {_shown(given)})"
     message = error["msg"].removeprefix("Value error, ")
-    given = error["input"]
-    shown = "" if isinstance(given, dict | list) and given else f" (got {given!r})"
+    shown = "" if isinstance(given, dict | list) and given else f" (got {_shown(given)})"
     return f"{path}: {message}{shown}"
+
+
+def _path(steps: Sequence[str | int]) -> str:
+    """The dotted path of a key, on one line whatever the key."""
+    path = ""
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        else:
+            plain = step if step.isidentifier() else _shown(step)
+            path += f".{plain}" if path else plain
+    return path
+
+
+def _shown(value: Any) -> str:
+    """A value in few characters and on one line."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"a huge {type(value).__name__}"
 
 
 def schema() -> str:

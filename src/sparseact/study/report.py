@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import papermill
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jupyter_client.kernelspec import NoSuchKernel
 from nbconvert.exporters import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -47,6 +48,7 @@ def render(
     *,
     title: str,
     parameters: Mapping[str, Any],
+    origin: Mapping[str, str],
     failed: str | Path,
 ) -> None:
     """Execute a notebook in this environment's own kernel and make a page of it.
@@ -64,13 +66,17 @@ def render(
         Title of the page.
     parameters : mapping
         Values for the notebook's parameters.
+    origin : mapping
+        SHA-256 of each file that it is made from, and the digest of the code behind it; they go
+        into the executed notebook's metadata and to the foot of the page.
     failed : path
         Where a notebook that raised is left for inspection.
 
     Raises
     ------
     ReportError
-        If a cell raised. Neither ``executed`` nor ``page`` is touched.
+        If a cell raised, or there is no kernel to run it. Neither ``executed`` nor ``page`` is
+        touched.
     """
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets, atomic(executed) as partial:
         # The kernel talks over files of its own, not over ports that others may take meanwhile.
@@ -91,13 +97,20 @@ def render(
                 f"{notebook}: cell {error.exec_count} raised {error.ename}: {error.evalue}; "
                 f"the notebook as far as it ran is {failed}"
             ) from None
+        except (NoSuchKernel, RuntimeError) as error:
+            raise ReportError(
+                f"{notebook}: its kernel is missing or died ({error}); if it does again, install "
+                "the packages of requirements.lock anew, ipykernel among them"
+            ) from None
         document = nbformat.read(partial, as_version=4)
         _forget_the_clock(document)
+        document.metadata["sparseact"] = {"origin": dict(origin)}
         nbformat.write(document, partial)
     body, _ = _EXPORTER.from_notebook_node(document)
     # Claims link to their figure: each picture is known by its alternative text.
     body = re.sub(r'<img(?=[^>]*alt="([^"]+)")', _anchored, body)
-    write_text(page, _TEMPLATES.get_template("notebook.html.j2").render(title=title, body=body))
+    template = _TEMPLATES.get_template("notebook.html.j2")
+    write_text(page, template.render(title=title, body=body, origin=origin))
 
 
 def _anchored(tag: re.Match[str]) -> str:

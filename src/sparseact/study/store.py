@@ -1,14 +1,19 @@
 """Datasets on disk: netCDF-4 files that are whole, known and the same for the same content.
 
 A file is written under a temporary name, forced to disk and renamed, so that no half-written file
-can bear a result's name. Every numeric array carries a Fletcher-32 checksum, so that damaged
-data are refused by the library that reads them. What a file holds is checked against the registry
+can bear a result's name. It carries a digest of its contents, which is checked when it is read, so
+that damage is refused wherever it struck; every numeric array has a Fletcher-32 checksum besides,
+for other tools. What a file holds is checked against the registry
 (:mod:`sparseact.study.variables`) both ways. No clock, host or path goes into a file.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +30,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Arrays = dict[str, npt.NDArray[Any]]
+Attributes = dict[str, str | int | float]
 
+# The attribute with the digest of all the rest.
+_DIGEST = "content_sha256"
 
 # What is large and does not look like noise throughout.
 _COMPRESSED = frozenset({"action", "latent", "reward", "needed_replicates"})
@@ -57,24 +65,28 @@ def write(
     Raises
     ------
     DatasetError
-        If the data are not what the registry says, naming the variable. No file is left.
+        If the data are not what the registry says, naming the variable, or the disk does not
+        take them. No file is left.
     """
     arrays = {name: np.asarray(values) for name, values in data.items()}
     _check(kind, arrays, Path(path))
-    with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
-        file.setncatts(
-            {
-                "Conventions": "CF-1.11, ACDD-1.3",
-                "title": KINDS[kind].title,
-                "summary": "Sparse action discovery: simulated logs and their analysis",
-                "license": "BSD-3-Clause",
-                "sparseact_kind": kind,
-                **(attributes or {}),
-            }
-        )
-        for name in KINDS[kind].variables:
-            if name in arrays:
-                _put(file, kind, name, arrays[name])
+    told: Attributes = {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "title": KINDS[kind].title,
+        "summary": "Sparse action discovery: simulated logs and their analysis",
+        "license": "BSD-3-Clause",
+        "sparseact_kind": kind,
+        **(attributes or {}),
+    }
+    told[_DIGEST] = _digest(arrays, told)
+    try:
+        with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+            file.setncatts(told)
+            for name in KINDS[kind].variables:
+                if name in arrays:
+                    _put(file, kind, name, arrays[name])
+    except RuntimeError as error:  # all that netCDF says of a full disk
+        raise _unwritable(Path(path), str(error)) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -85,23 +97,42 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its name when all has gone well."""
+    """A temporary file beside ``path`` that takes its name when all has gone well.
+
+    What a killed run left half-written of the same path is removed.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be written, saying why and how much room its disk has left.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem}.", suffix=f".part{target.suffix}", dir=target.parent
-    )
-    os.close(handle)
-    partial = Path(name)
     try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.chmod(0o644)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # As many marks as mkstemp draws: with any more this could be another target's.
+        prefix, suffix = f".{target.stem}.", f".part{target.suffix}"
+        for left in target.parent.glob(f"{glob.escape(prefix)}{'?' * 8}{glob.escape(suffix)}"):
+            left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.chmod(0o644)
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(target, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, reason: str) -> DatasetError:
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free / 2**20
+    return DatasetError(f"{path} cannot be written: {reason}; its disk has {free:.1f} MiB left")
 
 
 def read(path: str | Path, kind: str, **attributes: str | int) -> Arrays:
@@ -119,31 +150,7 @@ def read(path: str | Path, kind: str, **attributes: str | int) -> Arrays:
     DatasetError
         If the file is missing, damaged, of another kind, or not what the registry says.
     """
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_mask(False)
-            for key, wanted in {"sparseact_kind": kind, **attributes}.items():
-                found = file.__dict__.get(key)
-                if found != wanted:
-                    says = "does not say" if found is None else f"says {found!r}"
-                    raise DatasetError(
-                        f"{path} is not what belongs there: {key} should be {wanted!r}, and it "
-                        f"{says}; remove it and run again"
-                    )
-            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
-            dims = {name: variable.dimensions for name, variable in file.variables.items()}
-    except (OSError, RuntimeError) as error:
-        raise DatasetError(
-            f"{path} cannot be read as netCDF ({error}); remove it and run again"
-        ) from None
-    for name, expected in KINDS[kind].variables.items():
-        if name in dims and dims[name] != expected:
-            raise DatasetError(
-                f"{path}: {name} has dimensions {dims[name]}, not {expected}; "
-                "remove it and run again"
-            )
-    _check(kind, arrays, Path(path))
-    return arrays
+    return load(path, kind, attributes)[0]
 
 
 def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
@@ -156,13 +163,79 @@ def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
     """
     import xarray as xr
 
-    arrays = read(path, kind)
+    arrays, told = load(path, kind)
     dims = KINDS[kind].variables
     variables = {name: (dims[name], values, _attributes(name)) for name, values in arrays.items()}
     coords = {name: value for name, value in variables.items() if dims[name] == (name,)}
     rest = {name: value for name, value in variables.items() if name not in coords}
-    with netCDF4.Dataset(path) as file:
-        return xr.Dataset(rest, coords, attrs=dict(file.__dict__))
+    return xr.Dataset(rest, coords, attrs=told)
+
+
+def load(
+    path: str | Path, kind: str | None = None, attributes: Mapping[str, str | int] | None = None
+) -> tuple[Arrays, Attributes]:
+    """Arrays and global attributes of a dataset, of any kind if none is named.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`read`.
+    """
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
+            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+            dims = {name: variable.dimensions for name, variable in file.variables.items()}
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as netCDF ({error}); remove it and run again"
+        ) from None
+    kind = kind or str(told.get("sparseact_kind"))
+    for key, wanted in {"sparseact_kind": kind, **(attributes or {})}.items():
+        if told.get(key) != wanted or kind not in KINDS:
+            says = f"says {told[key]!r}" if key in told else "does not say"
+            raise DatasetError(
+                f"{path} is not what belongs there: {key} should be {wanted!r}, and it {says}; "
+                "remove it and run again"
+            )
+    for name, expected in KINDS[kind].variables.items():
+        if name in dims and dims[name] != expected:
+            raise DatasetError(
+                f"{path}: {name} has dimensions {dims[name]}, not {expected}; "
+                "remove it and run again"
+            )
+    _check(kind, arrays, Path(path))
+    if told.get(_DIGEST) != _digest(arrays, told):
+        raise DatasetError(
+            f"{path} is damaged: its contents are not those it was written with; "
+            "remove it and run again"
+        )
+    return arrays, told
+
+
+def fingerprint(values: npt.NDArray[Any]) -> str:
+    """Hexadecimal SHA-256 of an array: its type, its shape and every value."""
+    text = values.dtype.kind in "OUT"
+    head = ["text" if text else values.dtype.str, values.shape]
+    total = hashlib.sha256(json.dumps(head).encode())
+    if text:
+        total.update(json.dumps(values.tolist()).encode())
+    else:
+        total.update(np.ascontiguousarray(values).data)
+    return total.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _digest(arrays: Mapping[str, npt.NDArray[Any]], attributes: Attributes) -> str:
+    """SHA-256 of all that a file holds: its arrays and attributes."""
+    plain = {key: _plain(value) for key, value in attributes.items() if key != _DIGEST}
+    prints = {name: fingerprint(values) for name, values in arrays.items()}
+    content = json.dumps([plain, prints], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _attributes(name: str) -> dict[str, str]:

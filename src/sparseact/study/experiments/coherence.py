@@ -72,7 +72,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         put(ds, "rounds_needed", place, ends)
         outcomes.setdefault(cell.label, {})[scenario.strength] = exact
         ercs.setdefault(cell.label, {})[scenario.strength] = diagnosis["erc"]
-        if scenario.structure == "twin":
+        if cell.label == "twin":
             drawn[scenario.strength] = replicates
         if scenario.name in convex:
             other = convex[scenario.name]

@@ -44,7 +44,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     needed, _ = rounds_needed(cell, n_rounds, exact, settings)
     put(ds, "rounds_needed", {}, needed)
     put(ds, "mean_regret", {}, clipped(mean(regret), 0, np.inf))
-    put(ds, "best_value", {}, mean(best))
+    put(ds, "best_value", {}, clipped(mean(best), 0, np.inf))
     put(ds, "regret_95", {}, clipped(mean(decision["regret_95"]), 0, np.inf))
     put(ds, "regret_bound", {}, clipped(mean(decision["regret_bound"]), 0, np.inf))
     put(ds, "optimal_share", {}, clipped(mean(decision["optimal_share"]), 0, 1))
@@ -77,5 +77,6 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         put(ds, "gained_at_recovery", {"quantile": q}, [end[k] for end in ends])
         put(ds, "gained_halfway", {"quantile": q}, [end[half] for end in ends])
         ends = bootstrap(precision, len(exact), settings, "precision", f"{q}")
-        put(ds, "precision_halfway", {"quantile": q}, [end[half] for end in ends])
+        at_half = clipped([end[half] for end in ends], 0, 1)
+        put(ds, "precision_halfway", {"quantile": q}, at_half)
     return ds

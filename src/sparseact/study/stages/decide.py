@@ -26,7 +26,8 @@ def run(cell: Cell, *, log: Arrays, recovery: Arrays, n_states: int, seed: int) 
     exceeded = np.empty(by_length, dtype=np.uint8)
     best_value = np.empty(cell.trials)
     for trial in replay(cell, log, "decided"):
-        states = draw_states(cell.scenario, n_states, seed=seed, trial=trial.number)
+        number = cell.first + trial.number
+        states = draw_states(cell.scenario, n_states, seed=seed, trial=number)
         norms = np.linalg.norm(states, axis=1)
         truth = np.vstack([trial.all_weights(), np.zeros(cell.scenario.latent_dim)])  # row -1: none
         best = np.maximum((states @ trial.weights.T).max(axis=1), 0.0)

@@ -11,10 +11,10 @@ from sparseact.study.store import Arrays
 
 
 def run(cell: Cell, *, seed: int) -> Arrays:
-    """All trials of a scenario with the most rounds asked for, as a ``log`` dataset."""
+    """Trials of a scenario with the most rounds asked for, as a ``log`` dataset."""
     scenario, drawn = cell.scenario, []
-    for trial in reported(cell.trials, "simulated"):
-        drawn.append(simulate_trial(scenario, cell.n_rounds[-1], seed=seed, trial=trial))
+    for i in reported(cell.trials, "simulated"):
+        drawn.append(simulate_trial(scenario, cell.n_rounds[-1], seed=seed, trial=cell.first + i))
     activations = "activation_bits" if scenario.design == "signed" else "action"
     smallest = np.min_scalar_type(scenario.n_actions - 1)
     log = {

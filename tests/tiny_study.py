@@ -1,0 +1,172 @@
+"""A study of a few seconds in a checkout of its own, for the tests that run the workflow."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+PARTS = ("Snakefile", "environment.yml", "requirements.lock")
+PARTS += ("config", "workflow", "src", "notebooks")
+TINY = yaml.safe_load(
+    """
+    label: tiny
+    trials: 16
+    bootstrap: 20
+    experiments:
+      phase_transition:
+        grids:
+          - design: signed
+            n_actions: [8, 16]
+            sparsity: [1]
+            latent_dim: [1]
+            rounds: {from: 0.5, to: 4.0, per_doubling: 2}
+          - design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            rounds: {from: 0.3, to: 4.0, per_doubling: 2}
+            selection: [correlation, whitened]
+      signal_strength:
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [1]
+            noise_std: [0.5, 2.0]
+            n_rounds: [4, 8, 16, 32, 64]
+      coverage:
+        grids:
+          - design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            scarce: {after: 20, coverage: [0, 2, 8, 32]}
+      coherence:
+        measured_trials: 4
+        grids:
+          - design: signed
+            structure: twin
+            strength: [0.0, 0.8]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 64]
+          - design: signed
+            structure: twin
+            strength: [0.8]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            trials: 4
+            selection: [group_lasso]
+            n_rounds: [8, 16, 64]
+      refit_error:
+        grids:
+          - design: signed
+            condition_number: [1.0, 10.0]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
+      decision_regret:
+        states: 100
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [4, 8, 16, 64]
+      lower_bounds:
+        grids:
+          - design: signed
+            weights: gaussian
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [1]
+            n_rounds: [2, 8, 32, 64]
+      sparsity_necessity:
+        grids:
+          - design: signed
+            weights: gaussian
+            n_actions: [8]
+            sparsity: [1, 8]
+            latent_dim: [1]
+            n_rounds: [8, 16, 32, 64]
+    """
+)
+EXPERIMENTS = (*TINY["experiments"], "scaling_law")
+# How many files each stage leaves.
+STAGES = {
+    "simulate": 11,
+    "recover": 11,
+    "rival": 1,
+    "detect": 1,
+    "refit": 4,
+    "decide": 1,
+    "dense": 2,
+    "diagnose": 2,
+    "bound": 1,
+}
+
+
+class Study:
+    """A checkout of its own, with the tiny configuration."""
+
+    def __init__(self, root, folder):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for part in PARTS:
+            copy = shutil.copytree if (root / part).is_dir() else shutil.copy
+            copy(root / part, folder / part)
+        self.configure(TINY)
+
+    def configure(self, config):
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(config))
+
+    def run(self, *arguments, cores=2, **environment):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml"),
+                *("--rerun-triggers", "mtime", "params", "input", "--cores", str(cores)),
+                *arguments,
+            ],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    def planned(self, *arguments):
+        """Rules that a dry run would run, and how often."""
+        done = self.run("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output = done.stdout + done.stderr
+        table = re.search(r"^job\s+count\n-+.*\n((?:\S+\s+\d+\n)+)", output, re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in output, output
+            return {}
+        counts = {line.split()[0]: int(line.split()[1]) for line in table[1].splitlines()}
+        del counts["total"]
+        return counts
+
+    def products(self):
+        """Every dataset, figure and page, and its bytes; not the time, the host and such."""
+        found = {}
+        for top in ("results", "reports"):
+            for path in sorted((self.folder / top).rglob("*")):
+                if path.is_file() and path.name != "manifest.volatile.json":
+                    found[str(path.relative_to(self.folder))] = path.read_bytes()
+        return found
+
+
+def notebooks(study):
+    """Names of the notebooks that are rendered."""
+    return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
+
+
+def claims_of(study):
+    return json.loads((study.folder / "reports/tiny/claims.json").read_text())

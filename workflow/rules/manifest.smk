@@ -1,0 +1,78 @@
+# manifest: write down what the study left, and hold it against that.
+#   takes   everything: the files of all stages, the datasets, the report
+#   leaves  results/manifest.json: each file's digest, values and origin
+#           results/manifest.volatile.json: when, where and in which environment it was made
+
+# Every file that the study leaves, and the rule that makes it.
+MADE_BY = {
+    **{
+        path_at(stage, piece): stage
+        for stage, pieces in AT.items()
+        for piece in pieces.values()
+    },
+    **{f"{RESULTS}/{experiment}.nc": f"collect_{experiment}" for experiment in STAGES},
+    f"{RESULTS}/scaling_law.nc": "scaling_law",
+    f"{RESULTS}/checks.json": "check",
+    f"{REPORTS}/claims.json": "judge",
+    **{
+        f"{REPORTS}/{name}": f"render_{notebook}"
+        for notebook, of_notebook in NOTEBOOKS.items()
+        for name in (
+            f"{notebook}.ipynb",
+            f"{notebook}.html",
+            *(
+                f"figures/{figure}.{suffix}"
+                for figure in of_notebook["figures"]
+                for suffix in FORMATS
+            ),
+        )
+    },
+    f"{REPORTS}/index.html": "index",
+    f"{REPORTS}/claims.html": "index",
+}
+
+
+rule manifest:
+    input:
+        lock="requirements.lock",
+        artefacts=list(MADE_BY),
+    output:
+        manifest=f"{RESULTS}/manifest.json",
+        volatile=f"{RESULTS}/manifest.volatile.json",
+    log:
+        f"{LOGS}/manifest.log",
+    benchmark:
+        f"{LOGS}/manifest.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        job={
+            "configuration": STUDY.model_dump(mode="json"),
+            "made_by": MADE_BY,
+            "code_digests": CODE,
+            "logs": LOGS,
+            "code": code_of("manifest", "manifest.py", kinds=KINDS.values()),
+        },
+    script:
+        "../scripts/manifest.py"
+
+
+# Takes nothing, so that nothing is made again before it is looked at.
+rule verify:
+    log:
+        f"{LOGS}/verify.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        job={
+            "manifest": f"{RESULTS}/manifest.json",
+            "against": os.environ.get("AGAINST", ""),
+        },
+    script:
+        "../scripts/verify.py"

@@ -1,0 +1,67 @@
+"""Write down what the study left, and, apart from that, when and where."""
+
+import csv
+import json
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+
+from _job import job
+from sparseact.study import manifest, store
+
+
+def commit():
+    """The commit of the checkout, marked if it has changed since; None outside of one."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def durations(logs):
+    """Seconds that each job took, by its log."""
+    took = {}
+    for path in sorted(Path(logs).rglob("*.tsv")):
+        with path.open(newline="") as file:
+            took[path.with_suffix("").as_posix()] = [
+                float(row["s"]) for row in csv.DictReader(file, delimiter="\t")
+            ]
+    return took
+
+
+def write(path, content):
+    """Write JSON with a line an item, so that two runs can be compared by eye too."""
+    store.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+with job(snakemake) as params:
+    artefacts = {
+        path: {"rule": rule, "code_digest": params["code_digests"][rule], **manifest.entry(path)}
+        for path, rule in sorted(params["made_by"].items())
+    }
+    told = {
+        "lock_sha256": manifest.sha256(snakemake.input.lock),
+        "configuration": params["configuration"],
+        "artefacts": artefacts,
+    }
+    write(snakemake.output.manifest, told)
+    volatile = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {
+            one.name: one.version for one in sorted(distributions(), key=lambda d: d.name)
+        },
+        "commit": commit(),
+        "durations": durations(params["logs"]),
+    }
+    write(snakemake.output.volatile, volatile)
