@@ -57,10 +57,13 @@ rule reports:
         rules.index.output,
 
 
+held = []  # until this process ends
+
+
 onstart:
     try:
         require_writable([RESULTS, REPORTS, LOGS])
-        lock = hold(f"{LOGS}/lock")  # until this process ends
+        held.append(hold(f"{LOGS}/lock"))
     except WorkplaceError as error:
         raise WorkflowError(str(error)) from None
     # With a limit on submissions, Snakemake 9 looks at all ready jobs again a second after every

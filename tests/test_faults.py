@@ -279,8 +279,13 @@ def test_results_that_are_read_only_are_named(study, copy):
         code, said = Run(copy, "datasets").end()
         assert code != 0
         assert re.search(r"(Read-only|denied).*results/tiny/simulate/signed_M8_k1_d1", said), said
-    with read_only(results):
-        assert "results/tiny cannot be written to" in fail(copy, "datasets")
+    with read_only(results):  # what is there already, Snakemake itself looks at
+        assert re.search("Write-protected.*results/tiny", fail(copy, "datasets"), re.DOTALL)
+    text = (copy.folder / "tiny.yaml").read_text()
+    (copy.folder / "label.yaml").write_text(text.replace("label: tiny", "label: label"))
+    with read_only(results.parent):
+        said = fail(copy, "datasets", config="label.yaml")
+        assert "results/label cannot be written to: " in said
     finish(copy, "datasets")
     assert_same(study, copy)
 
