@@ -45,7 +45,7 @@ def finished(root, tmp_path, monkeypatch):
     rules = {DATASET: "collect", PAGE: "index", "results/small/recover/one.nc": "recover"}
     told = {
         "configuration": {"trials": 4},
-        "lock_sha256": manifest.sha256("requirements.lock"),
+        "sources": {"requirements.lock": manifest.sha256("requirements.lock")},
         "artefacts": {
             path: {"rule": rule, "code_digest": f"{rule}-1", "sha256": manifest.sha256(path)}
             for path, rule in rules.items()
@@ -165,7 +165,6 @@ def test_what_made_the_study_and_has_changed_is_named(finished):
     now = {
         "configuration": {"trials": 4},
         "code_digests": {rule: f"{rule}-1" for rule in ("collect", "index", "recover", "later")},
-        "lock": "requirements.lock",
     }
     assert list(crate.changes(finished, **now)) == []
     now["code_digests"] = {"collect": "collect-1", "recover": "recover-2"}

@@ -153,8 +153,9 @@ def test_verify_compares_two_runs_by_value(copy, tmp_path):
 
 def test_the_manifest_tells_what_made_everything(study):
     manifest = json.loads((study.folder / "results/tiny/manifest.json").read_text())
-    lock = (study.folder / "requirements.lock").read_bytes()
-    assert manifest["lock_sha256"] == hashlib.sha256(lock).hexdigest()
+    assert {"requirements.lock", "config/claims.yaml"} <= manifest["sources"].keys()
+    for path, digest in manifest["sources"].items():
+        assert hashlib.sha256((study.folder / path).read_bytes()).hexdigest() == digest
     assert manifest["configuration"]["trials"] == TINY["trials"]
     products = study.products()
     del products["results/tiny/manifest.json"]

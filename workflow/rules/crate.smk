@@ -26,7 +26,6 @@ rule crate:
             "now": {
                 "configuration": STUDY.model_dump(mode="json"),
                 "code_digests": CODE,
-                "lock": "requirements.lock",
             },
             # … and what travels: not the logs, nor what single jobs made of them.
             "contents": {

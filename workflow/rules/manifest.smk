@@ -1,6 +1,7 @@
 # manifest: write down what the study left, and hold it against that.
 #   takes   everything: the files of all stages, the datasets, the report
-#   leaves  results/manifest.json: each file's digest, values and origin
+#   leaves  results/manifest.json: each file's digest, values and origin; the digests of the lock,
+#           the claims and the notebooks; the whole configuration
 #           results/manifest.volatile.json: when, where and in which environment it was made
 
 # Every file that the study leaves, and the rule that makes it.
@@ -34,7 +35,11 @@ MADE_BY = {
 
 rule manifest:
     input:
-        lock="requirements.lock",
+        sources=[
+            "requirements.lock",
+            "config/claims.yaml",
+            *(f"notebooks/{notebook}.ipynb" for notebook in NOTEBOOKS),
+        ],
         artefacts=list(MADE_BY),
     output:
         manifest=f"{RESULTS}/manifest.json",

@@ -48,7 +48,7 @@ with job(snakemake) as params:
         for path, rule in sorted(params["made_by"].items())
     }
     told = {
-        "lock_sha256": manifest.sha256(snakemake.input.lock),
+        "sources": {path: manifest.sha256(path) for path in snakemake.input.sources},
         "configuration": params["configuration"],
         "artefacts": artefacts,
     }

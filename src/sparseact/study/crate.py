@@ -51,7 +51,6 @@ def changes(
     manifest: Mapping[str, Any],
     configuration: Mapping[str, Any],
     code_digests: Mapping[str, str],
-    lock: str | Path,
 ) -> Iterator[str]:
     """A sentence for each thing that made the study and is not, or no longer, what it was.
 
@@ -63,13 +62,12 @@ def changes(
         As it is asked for now.
     code_digests : mapping of str to str
         Digest of the code behind each rule, as it is now.
-    lock : path
-        The file that pins the environment.
     """
     if manifest["configuration"] != configuration:
         yield "the configuration is not the one that the study ran with; run it again"
-    if manifest["lock_sha256"] != sha256(lock):
-        yield f"{lock} has changed since the study finished; run it again"
+    for path, digest in manifest["sources"].items():
+        if sha256(path) != digest:
+            yield f"{path} has changed since the study finished; run it again"
     ran = {told["rule"]: told["code_digest"] for told in manifest["artefacts"].values()}
     other = sorted(rule for rule, digest in ran.items() if digest != code_digests.get(rule))
     if other:
