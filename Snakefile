@@ -63,7 +63,7 @@ held = []  # until this process ends
 onstart:
     try:
         require_writable([RESULTS, REPORTS, LOGS])
-        held.append(hold(f"{LOGS}/lock"))
+        held.append(hold(f"{LOGS}/.lock"))
     except WorkplaceError as error:
         raise WorkflowError(str(error)) from None
     # With a limit on submissions, Snakemake 9 looks at all ready jobs again a second after every

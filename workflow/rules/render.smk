@@ -49,6 +49,11 @@ NOTEBOOKS = {
     },
 }
 FORMATS = ("pdf", "svg", "png")
+# What pages are made from, beside code.
+TEMPLATES = [
+    f"study/templates/{name}.html.j2"
+    for name in ("page", "notebook", "claims", "index")
+]
 FIGURES = [
     f"{REPORTS}/figures/{figure}.{suffix}"
     for notebook in NOTEBOOKS.values()
@@ -105,6 +110,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
                     "render.py",
                     kinds=of_notebook["experiments"],
                     also=[
+                        *TEMPLATES,
                         "study/figures.py",
                         "study/prose.py",
                         *(
@@ -146,7 +152,7 @@ rule index:
             "experiments": EXPERIMENTS,
             "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
             "formats": FORMATS,
-            "code": code_of("index", "index.py", kinds=EXPERIMENTS),
+            "code": code_of("index", "index.py", kinds=EXPERIMENTS, also=TEMPLATES),
         },
     script:
         "../scripts/index.py"

@@ -1,8 +1,9 @@
 """A digest of the code a stage runs, so that it reruns when, and only when, that code changes.
 
 The workflow manager sees a script but not the modules it imports. This follows the imports from
-the source alone (nothing is executed) within the package, and hashes the syntax trees without
-docstrings, so that neither comments nor documentation nor unrelated modules move the digest.
+the source alone (nothing is executed), within the package and to modules beside the importing one,
+and hashes the syntax trees without docstrings, so that neither comments nor documentation nor
+unrelated modules move the digest. Files that are not Python count by their bytes.
 
 The registry of variables is left out: it is one module for all stages, and each stage adds the
 digest of its own kinds (:func:`sparseact.study.variables.kind_digest`).
@@ -22,14 +23,14 @@ _REGISTRY = "sparseact/study/variables.py"
 
 
 def code_digest(*sources: str | Path) -> str:
-    """Hexadecimal digest of some Python files and all of the package that they import.
+    """Hexadecimal digest of some files and all of the package that they import.
 
     Raises
     ------
     FileNotFoundError
         If a file does not exist.
     SyntaxError
-        If a file is not Python.
+        If a Python file is none, or imports relative to itself: the digest does not follow that.
     """
     pending = [Path(source).resolve() for source in sources]
     seen: dict[Path, str] = {}
@@ -50,8 +51,10 @@ def _name(path: Path) -> str:
 
 @cache
 def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest(), ()
     tree = ast.parse(path.read_bytes(), filename=str(path))
-    imports = tuple(_imported(tree))
+    imports = tuple(_imported(tree, path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -64,8 +67,8 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
-def _imported(tree: ast.AST) -> Iterator[Path]:
-    """Files of the package that a module imports, wherever in it; not those only for types."""
+def _imported(tree: ast.AST, path: Path) -> Iterator[Path]:
+    """Files that a module imports of the package or from its own folder; not only for types."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -76,10 +79,15 @@ def _imported(tree: ast.AST) -> Iterator[Path]:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise SyntaxError(f"{path}, line {node.lineno}: import from {_PACKAGE}, by name")
+            names = [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             parts = name.split(".")
+            beside = path.with_name(f"{parts[0]}.py")
+            if not path.is_relative_to(_ROOT / _PACKAGE) and beside.is_file():
+                yield beside
             if parts[0] == _PACKAGE:
                 for depth in range(1, len(parts) + 1):  # importing a.b runs a/__init__.py too
                     yield from _file_of(parts[:depth])

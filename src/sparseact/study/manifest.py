@@ -102,7 +102,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     try:
         told: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        told["artefacts"].items()
+        _ = [entry["sha256"] for entry in told["artefacts"].values()]
     except FileNotFoundError:
         raise ManifestError(
             f"there is no manifest {path}: a finished study writes one, so run it first"
@@ -144,8 +144,8 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[list[st
         mine, other = ours["artefacts"][path], theirs["artefacts"][path]
         if mine["sha256"] == other["sha256"]:
             continue
-        names = sorted({*mine.get("values", {}), *other.get("values", {})})
-        far = {name: _apart(mine["values"].get(name), other["values"].get(name)) for name in names}
+        here, there = mine.get("values", {}), other.get("values", {})
+        far = {name: _apart(here.get(name), there.get(name)) for name in sorted({*here, *there})}
         lines = {
             name: f"{path}: {name} "
             + ("is another" if np.isinf(how) else f"differs by about {how:.1e} (relative)")

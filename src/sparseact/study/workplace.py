@@ -39,15 +39,16 @@ def hold(path: str | Path) -> IO[str]:
     Raises
     ------
     WorkplaceError
-        If another process holds it.
+        If another process holds it, or it cannot be locked.
     """
-    lock = Path(path).open("a")  # noqa: SIM115 — it stays open
     try:
+        lock = Path(path).open("a")  # noqa: SIM115 — it stays open
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
         raise WorkplaceError(
             f"another run is at work on this study (it holds {path}); wait until it has ended, or "
             "end it"
         ) from None
+    except OSError as error:
+        raise WorkplaceError(f"{path} cannot be locked: {error.strerror}") from None
     return lock
