@@ -18,7 +18,7 @@ import numpy as np
 
 from sparseact import KhatriRaoDesign, Scenario, block_omp, block_omp_nested, simulate_trial
 from sparseact.study.config import RoundsRange
-from sparseact.study.recovery import design_of
+from sparseact.study.stages.trial import design_of
 
 REPEATS = 7
 CASES = (
