@@ -3,7 +3,6 @@ import os
 for variable in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{variable}_NUM_THREADS", "1")
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,8 +32,5 @@ def study(root, tmp_path_factory):
 
 @pytest.fixture
 def copy(study, tmp_path):
-    """The finished study again, free to be spoilt; times of files are kept."""
-    other = object.__new__(Study)
-    other.folder = tmp_path / "copy"
-    shutil.copytree(study.folder, other.folder, symlinks=True)
-    return other
+    """The finished study again, free to be spoilt."""
+    return study.copied(tmp_path / "copy")

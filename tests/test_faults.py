@@ -121,14 +121,6 @@ def assert_same(study, other):
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
-def another(study, folder):
-    """A copy of a study; times of files are kept."""
-    other = object.__new__(Study)
-    other.folder = folder
-    shutil.copytree(study.folder, folder, symlinks=True, dirs_exist_ok=True)
-    return other
-
-
 # -- killed ------------------------------------------------------------------------------------
 
 
@@ -229,7 +221,7 @@ def test_on_a_full_disk_it_says_so_and_resumes_when_there_is_room(study, tmp_pat
     disk = tmp_path / "disk"
     disk.mkdir()
     with mounted(disk, "-t", "tmpfs", "-o", "size=100m", "tmpfs"):
-        copy = another(study, disk)
+        copy = study.copied(disk)
         lose(copy, *SOME)
         # Room for what Snakemake itself keeps of a run, and not for the logs.
         (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 150_000))
@@ -429,7 +421,7 @@ def test_a_second_run_of_the_same_study_is_refused_and_the_first_goes_on(study, 
 
 
 def test_studies_in_two_folders_and_two_labels_in_one_do_not_disturb_each_other(study, tmp_path):
-    copies = [another(study, tmp_path / name) for name in ("one", "other")]
+    copies = [study.copied(tmp_path / name) for name in ("one", "other")]
     runs = []
     for copy in copies:
         lose(copy, *SOME)
