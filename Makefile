@@ -7,10 +7,9 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Progress bars and what makes jobs rerun; the file says why. Its cache stands beside the study, so
-# that a home that cannot be written does not matter.
-SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
-  $(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/default
+# With progress bars. Its cache stands beside the study, so that a home that cannot be written does
+# not matter.
+SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" $(BIN)/snakemake --logger rich --cores $(CORES)
 
 .DEFAULT_GOAL := help
 .PHONY: help env study quick verify crate test test-faults check lock schema rulegraph snakemake-report clean
@@ -30,11 +29,9 @@ $(READY): requirements.lock pyproject.toml
 
 study: $(READY)  ## Run the full study on all cores (CORES=N for N)
 	$(SNAKEMAKE)
-	@echo "The report is reports/index.html"
 
 quick: $(READY)  ## Run a cut of the study that takes about a minute
 	$(SNAKEMAKE) --configfile config/quick.yaml
-	@echo "The report is reports/quick/index.html"
 
 verify: $(READY)  ## Hold what is there against its manifest (CONFIG=another, AGAINST=another run's)
 	@AGAINST="$(AGAINST)" $(SNAKEMAKE) verify $(if $(CONFIG),--configfile $(CONFIG))
@@ -45,7 +42,7 @@ crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=ano
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-test-faults: $(READY)  ## Run the tests that kill, starve and damage studies (some minutes)
+test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed, starved and damaged
 	$(BIN)/python -m pytest -m faults
 
 check: $(READY)  ## Lint, formats and types

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tiny_study import Study
+from studies import Study, finish
 
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)
@@ -27,6 +27,14 @@ def study(root, tmp_path_factory):
     one = Study(root, tmp_path_factory.mktemp("study") / "here")
     done = one.run()
     assert done.returncode == 0, done.stdout + done.stderr
+    return one
+
+
+@pytest.fixture(scope="session")
+def quick(root, tmp_path_factory):
+    """The quick study, from nothing, on two cores."""
+    one = Study(root, tmp_path_factory.mktemp("quick") / "here", config="config/quick.yaml")
+    finish(one)
     return one
 
 

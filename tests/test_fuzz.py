@@ -44,8 +44,8 @@ from sparseact.study import store
 from sparseact.study.config import ConfigError, Experiments, load_study
 from sparseact.study.experiments import scaling_law
 from sparseact.study.experiments.grid import Settings
+from studies import TINY
 from test_config import updated
-from tiny_study import TINY
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = tuple(Experiments.model_fields)

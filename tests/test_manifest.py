@@ -1,6 +1,7 @@
 """Manifests: what they say of a file, and how two runs are told apart from what they say."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,8 +41,45 @@ def test_an_entry_tells_bytes_origin_and_values(tmp_path):
     assert told["configuration"] == {"seed": 3}
     assert told["values"].keys() == small_dense().keys()
     assert json.loads(json.dumps(told)) == told
+    assert told["values"]["n_rounds"] == store.fingerprint(small_dense()["n_rounds"])
+    assert told["values"]["ridge_error"].keys() == {"pattern", "norm", "sketch"}
     (tmp_path / "page.html").write_text("a page")
     assert manifest.entry(tmp_path / "page.html").keys() == {"sha256"}
+
+
+def test_an_entry_of_claims_tells_verdicts_and_numbers(tmp_path):
+    path, part = tmp_path / "claims.json", {"verdict": "supported", "value": 2.0, "high": 3.0}
+    claim = {"verdict": "not supported", "value": None, "low": 0.25, "high": 0.5}
+    path.write_text(json.dumps([{**claim, "parts": [{**part, "low": 1.0}]}]))
+    told = manifest.entry(path)["values"]
+    assert told["value"] == {"floats": "nan 2.0"}
+    assert told["low"] == {"floats": "0.25 1.0"}
+    path.write_text(path.read_text().replace("not supported", "supported"))
+    assert manifest.entry(path)["values"]["verdict"] != told["verdict"]
+
+
+def test_few_floats_are_told_outright_and_small_ones_beside_huge_ones_count():
+    values = np.array([1e10, 0.5, np.nan, np.inf, -0.1, 1e-9])
+    one = {"artefacts": {"a": {"sha256": "1", "values": manifest.values({"x": values})}}}
+    assert json.loads(json.dumps(one)) == one
+
+    def far(change):
+        other = values.copy()
+        change(other)
+        told = {"sha256": "2", "values": manifest.values({"x": other})}
+        return manifest.compare(one, {"artefacts": {"a": told}})
+
+    def swap(x):
+        x[[0, 1]] = x[[1, 0]]
+
+    assert far(lambda x: None)[0][0] == "a: other bytes"
+    assert far(lambda x: x.__setitem__(1, 0.7))[1]
+    assert far(swap)[1]
+    assert far(lambda x: x.__setitem__(2, 0.0))[1] == ["a: x is another"]
+    # Rounding of what the huge one swamps.
+    lines, wrong = far(lambda x: x.__setitem__(5, 3e-9))
+    assert "x differs by up to" in lines[0]
+    assert wrong == []
 
 
 def test_a_damaged_dataset_has_no_entry(tmp_path):
@@ -81,6 +119,78 @@ def test_sums_of_signs_have_the_square_of_the_distance_in_the_mean():
         sketch = manifest.values({"x": values})["x"]["sketch"]
         ratios.append(np.mean(np.square(sketch)) / np.sum(values**2))
     assert abs(np.mean(ratios) - 1) < 0.08
+
+
+def test_arrays_of_any_length_are_sketched_in_pieces(monkeypatch):
+    values = np.random.default_rng(4).standard_normal(1000).astype(np.float32)
+    (whole,) = manifest.values({"x": values}).values()
+    monkeypatch.setattr(manifest, "_AT_ONCE", 77)
+    (pieces,) = manifest.values({"x": values}).values()
+    assert whole["pattern"] == pieces["pattern"]
+    np.testing.assert_allclose(whole["sketch"], pieces["sketch"], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(whole["norm"], np.linalg.norm(values.astype(float)))
+
+
+def test_datasets_at_hand_are_compared_themselves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("results/dense.nc")
+    manifests = []
+    for folder, change in (("here", {}), ("there", {"ridge_error": lambda v: v * (1 + 2e-7)})):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        store.write(path, "dense", small_dense(change=change), MADE)
+        manifests.append({"artefacts": {str(path): manifest.entry(path)}})
+    monkeypatch.chdir(tmp_path / "here")
+    lines, wrong = manifest.compare(*manifests, tmp_path / "there")
+    assert lines[0] == f"{path}: ridge_error differs by up to 2.0e-07 (relative)"
+    assert wrong == lines[:1]
+    # What is no longer what its manifest says is not looked at.
+    store.write(tmp_path / "there" / path, "dense", small_dense(), MADE)
+    lines, _ = manifest.compare(*manifests, tmp_path / "there")
+    assert "differs by about" in lines[0]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_arrays_of_any_shape_are_compared(shape):
+    one = np.full(shape, 2.0)
+    for other, far in (
+        (one, 0.0),
+        (one * (1 + 1e-6), 1e-6),
+        (one * np.nan, np.inf),
+        (None, np.inf),
+    ):
+        assert manifest._arrays_apart(one, other)[0] == pytest.approx(far, rel=1e-5)
+    whole = np.full(shape, 3)
+    assert manifest._arrays_apart(whole, whole.copy())[0] == 0
+    assert manifest._arrays_apart(whole, whole + 1)[0] == np.inf
+
+
+def test_what_made_two_runs_and_differs_is_named():
+    told = {"rule": "recover", "code_digest": "1"}
+    ours = {
+        "configuration": {"trials": 3, "experiments": {"a": {"grids": [{"x": [1, 2]}]}}},
+        "sources": {"requirements.lock": "1", "notebooks/a.ipynb": "2"},
+        "artefacts": {"one": told, "other": {"rule": "judge", "code_digest": "1"}},
+    }
+    theirs = json.loads(json.dumps(ours))
+    assert list(manifest.origins(ours, theirs)) == []
+    theirs["configuration"]["experiments"]["a"]["grids"][0]["x"] = [1]
+    theirs["sources"]["requirements.lock"] = "3"
+    theirs["artefacts"]["one"]["code_digest"] = "2"
+    assert list(manifest.origins(ours, theirs)) == [
+        "configuration: experiments.a.grids[0].x is [1, 2] here, [1] there",
+        "requirements.lock is another",
+        "the code of recover is another",
+    ]
+
+
+def test_datasets_of_another_grid_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("results/one.nc", "results/recover/one.nc", "results/other/one.nc"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    told = {"artefacts": {"results/one.nc": {}, "results/recover/two.nc": {}}}
+    assert manifest.strays(told) == ["results/recover/one.nc"]
 
 
 def set_at(place, value):

@@ -16,13 +16,6 @@ from sparseact.study.digest import code_digest
 from sparseact.study.variables import kind_digest
 from sparseact.study.workplace import WorkplaceError, hold, require_writable
 
-# Jobs inherit these: the package is this checkout's, whatever else is installed, and one job is
-# one thread, because BLAS adds up in another order with more.
-THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM")
-os.environ.update(
-    {f"{library}_NUM_THREADS": "1" for library in THREADS}, PYTHONPATH=SOURCE
-)
-
 try:
     STUDY = load_study(config)
 except ConfigError as error:
@@ -31,6 +24,27 @@ except ConfigError as error:
 RESULTS = str(Path("results") / STUDY.label)
 REPORTS = str(Path("reports") / STUDY.label)
 LOGS = str(Path("logs") / STUDY.label)
+LOCK = f"{LOGS}/.lock"
+
+# Jobs inherit these: the package is this checkout's, whatever else is installed; one job is one
+# thread, because BLAS adds up in another order with more; and the study is theirs while they run.
+THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM")
+os.environ.update(
+    {f"{library}_NUM_THREADS": "1" for library in THREADS},
+    PYTHONPATH=SOURCE,
+    STUDY_LOCK=LOCK,
+)
+
+# Before the study is looked at: another run changes it meanwhile.
+if (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and os.path.exists(LOCK)
+):
+    try:
+        hold(LOCK).close()
+    except WorkplaceError as error:
+        raise WorkflowError(str(error)) from None
 
 # The kind of dataset that each stage leaves, one file a scenario …
 KINDS = {

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
+
+from sparseact.study.workplace import join
 
 
 @contextmanager
@@ -25,7 +28,8 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
             filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
         )
         logging.captureWarnings(True)
-        yield snakemake.params.job
+        with join(os.environ["STUDY_LOCK"]):
+            yield snakemake.params.job
     except Exception as error:
         sentence = str(error) or type(error).__name__
         # The study's own errors say all there is to say.

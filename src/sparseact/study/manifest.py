@@ -1,10 +1,11 @@
 """The manifest of a study: what it left, byte for byte and by value, and what made it.
 
 Bytes are told by SHA-256. Values are told so that two runs can be compared from their manifests
-alone: whole numbers and text by a digest; floats by their norm and a sketch, eight sums of all of
-them under random signs. The sums of two arrays differ by sums of the differences, whose mean
-square is the square of the distance between the arrays (Alon, Matias and Szegedy 1999), so that
-eight of them tell the root-mean-square difference to within a factor of two or so.
+alone: whole numbers and text by a digest, few floats outright, many floats by their norm and a
+sketch, eight sums of all of them under random signs. The sums of two arrays differ by sums of the
+differences, whose mean square is the square of the distance between the arrays (Alon, Matias and
+Szegedy 1999), so that eight of them tell the root-mean-square difference to within a factor of two
+or so. Where the files of both runs are at hand, they are compared themselves.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.study.store import Arrays, fingerprint, load
+from sparseact.study.store import Arrays, DatasetError, fingerprint, load
 
+# Floats of a variable up to which they are told outright.
+_FEW = 64
 _SIGNS = 8
+# Floats that are summed up at a time.
+_AT_ONCE = 2**16
 # How far floats of two runs may be apart, as a share of their size, before it is no longer the
 # rounding of another BLAS.
 TOLERANCE = 1e-8
+# What is smaller than this share of a variable's root mean square counts as being that large.
+_SMALL = 1e-5
 
 Entry = dict[str, Any]
 
@@ -46,9 +53,7 @@ def sha256(path: str | Path) -> str:
 
 
 def entry(path: str | Path) -> Entry:
-    """What a manifest says of a file: its digest and, of a dataset, its origin and its values.
-
-    The values of logs are left out: what is made of them tells whether they are the same.
+    """What a manifest says of a file: its digest, and of data its origin and its values.
 
     Raises
     ------
@@ -60,36 +65,61 @@ def entry(path: str | Path) -> Entry:
         arrays, attributes = load(path)
         told["code_digest"] = attributes["code_digest"]
         told["configuration"] = json.loads(str(attributes["configuration"]))
-        if attributes["sparseact_kind"] != "log":
-            told["values"] = values(arrays)
+        told["values"] = values(arrays)
+    elif Path(path).name == "claims.json":
+        told["values"] = values(_of_claims(path))
     return told
 
 
+def _of_claims(path: str | Path) -> Arrays:
+    """Verdicts and numbers of all claims and their parts; sentences only repeat these."""
+    claims = json.loads(Path(path).read_text(encoding="utf-8"))
+    judged = [one for claim in claims for one in (claim, *claim["parts"])]
+    ends = ("value", "low", "high")
+    return {
+        "verdict": np.array([one["verdict"] for one in judged]),
+        **{end: np.array([one[end] for one in judged], dtype=np.float64) for end in ends},
+    }
+
+
 def values(arrays: Arrays) -> dict[str, Any]:
-    """Every variable by value: a digest, or a sketch with what is needed to read it."""
+    """Every variable by value: a digest, the floats, or a sketch with what is needed to read it."""
     return {name: _value(array) for name, array in sorted(arrays.items())}
 
 
 def _value(array: npt.NDArray[Any]) -> Any:
     if array.dtype.kind != "f":
         return fingerprint(array)
-    flat = array.astype(np.float64).ravel()
-    known = np.where(np.isfinite(flat), flat, 0.0)
-    kinds = [np.isfinite(flat), np.isnan(flat), flat == np.inf, flat == -np.inf]
+    flat = array.ravel()
+    if flat.size <= _FEW:
+        return {"floats": " ".join(map(repr, flat.tolist()))}
+    total = np.zeros(1 + _SIGNS)
+    for start, signs in enumerate(_signs(flat.size)):
+        some = flat[start * _AT_ONCE :][:_AT_ONCE].astype(np.float64)
+        some[~np.isfinite(some)] = 0.0
+        # Row by row, in the order in which NumPy adds up on every machine.
+        total += [np.add.reduce(some**2), *(np.add.reduce(some * row) for row in signs)]
     return {
         # Where values are missing or infinite is compared exactly.
-        "pattern": fingerprint(np.argmax(kinds, axis=0).astype(np.uint8).reshape(array.shape)),
-        # Exactly rounded sums: of equal arrays they are equal, whatever the machine.
-        "norm": math.sqrt(math.fsum(known**2)),
-        "sketch": [math.fsum(known * signs) for signs in _signs(len(flat))],
+        "pattern": fingerprint(_pattern(array)),
+        "norm": math.sqrt(total[0]),
+        "sketch": total[1:].tolist(),
     }
 
 
-def _signs(n: int) -> Iterator[npt.NDArray[np.float64]]:
-    """Eight times n random signs, the same on every machine."""
-    bits = np.random.PCG64(20260108).random_raw(n)
-    for place in np.arange(_SIGNS, dtype=np.uint64):
-        yield 1.0 - 2.0 * ((bits >> place) & 1).astype(np.float64)
+def _pattern(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """0 where a value is finite, 1 where it is missing, 2 and 3 where it is infinite."""
+    kinds = [np.isnan(array), array == np.inf, array == -np.inf]
+    return np.select(kinds, [1, 2, 3], 0).astype(np.uint8)
+
+
+def _signs(n: int) -> Iterator[npt.NDArray[np.int8]]:
+    """Eight times n random signs in pieces, the same on every machine."""
+    bits = np.random.PCG64(20260108)
+    places = np.arange(_SIGNS, dtype=np.uint64)[:, None]
+    for start in range(0, n, _AT_ONCE):
+        drawn = bits.random_raw(min(_AT_ONCE, n - start))
+        yield 1 - 2 * ((drawn >> places) & 1).astype(np.int8)
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -126,8 +156,57 @@ def mismatches(manifest: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{path} has changed since the study finished; remove it and run again"
 
 
-def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def strays(manifest: Mapping[str, Any]) -> list[str]:
+    """Datasets that stand among the study's and are none of them: those of an older grid."""
+    known = {Path(path) for path in manifest["artefacts"] if path.endswith(".nc")}
+    beside = {path for folder in {one.parent for one in known} for path in folder.glob("[!.]*.nc")}
+    return sorted(path.as_posix() for path in beside - known)
+
+
+def origins(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each thing that made two runs and differs between them."""
+    here, there = (dict(_leaves(one.get("configuration", {}))) for one in (ours, theirs))
+    for key in sorted({*here, *there}):
+        if here.get(key) != there.get(key):
+            yield f"configuration: {key} is {here.get(key)!r} here, {there.get(key)!r} there"
+    here, there = (one.get("sources", {}) for one in (ours, theirs))
+    yield from (
+        f"{path} is another"
+        for path in sorted({*here, *there})
+        if here.get(path) != there.get(path)
+    )
+    here, there = (
+        {told.get("rule"): told.get("code_digest") for told in one["artefacts"].values()}
+        for one in (ours, theirs)
+    )
+    if other := sorted(rule for rule in {*here} & {*there} if here[rule] != there[rule]):
+        yield f"the code of {', '.join(other)} is another"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in a configuration, by its dotted path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{place}]")
+    else:
+        yield path, value
+
+
+def compare(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], root: Path | None = None
+) -> tuple[list[str], list[str]]:
     """Two runs from their manifests: all that differs, and of that what should not.
+
+    Parameters
+    ----------
+    ours, theirs : mapping
+        The manifests.
+    root : path, optional
+        Where the artefacts of the other run stand, if they are at hand: datasets that differ are
+        then compared themselves, as far as they are what the manifests say.
 
     Returns
     -------
@@ -140,34 +219,72 @@ def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[list[st
     told: list[str] = []
     wrong: list[str] = []
     shared = [path for path in ours["artefacts"] if path in theirs["artefacts"]]
-    for path in shared:
-        mine, other = ours["artefacts"][path], theirs["artefacts"][path]
-        if mine["sha256"] == other["sha256"]:
-            continue
-        here, there = mine.get("values", {}), other.get("values", {})
-        far = {name: _apart(here.get(name), there.get(name)) for name in sorted({*here, *there})}
-        lines = {
-            name: f"{path}: {name} "
-            + ("is another" if np.isinf(how) else f"differs by about {how:.1e} (relative)")
-            for name, how in far.items()
-            if how > 0
-        }
-        told += lines.values() or [f"{path}: other bytes"]
-        wrong += [line for name, line in lines.items() if far[name] > TOLERANCE]
+    other = [
+        path
+        for path in shared
+        if ours["artefacts"][path]["sha256"] != theirs["artefacts"][path]["sha256"]
+    ]
+    for path in other:
+        lines = dict(_differences(path, ours, theirs, root))
+        told += [f"{path}: {line}" for line in lines] or [f"{path}: other bytes"]
+        wrong += [f"{path}: {line}" for line, far in lines.items() if far > TOLERANCE]
     for one, manifest in (("the other run", theirs), ("this run", ours)):
         missing = {*ours["artefacts"], *theirs["artefacts"]} - {*manifest["artefacts"]}
         wrong += [f"{path}: {one} has none" for path in sorted(missing)]
-    same = len(shared) - len({line.partition(": ")[0] for line in told})
+    same = len(shared) - len(other)
     return [*told, f"{same} of {len(shared)} artefacts are the same byte for byte"], wrong
 
 
-def _apart(mine: Any, other: Any) -> float:
-    """Relative difference of two values as a manifest tells them; infinite if of another kind."""
+def _differences(
+    path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], root: Path | None
+) -> Iterator[tuple[str, float]]:
+    """A line for each variable of an artefact that differs, and by how much it does."""
+    here, there = (one["artefacts"][path].get("values", {}) for one in (ours, theirs))
+    measure = _apart
+    if root is not None and path.endswith(".nc"):
+        files = {Path(path): ours, root / path: theirs}
+        try:
+            if all(sha256(file) == one["artefacts"][path]["sha256"] for file, one in files.items()):
+                (here, _), (there, _) = (load(file) for file in files)
+                measure = _arrays_apart
+        except (OSError, DatasetError):
+            pass  # the manifests must do
+    for name in sorted({*here, *there}):
+        far, how = measure(here.get(name), there.get(name))
+        if math.isinf(far):
+            yield f"{name} is another", far
+        elif far > 0:
+            yield f"{name} differs by {how} {far:.1e} (relative)", far
+
+
+def _apart(mine: Any, other: Any) -> tuple[float, str]:
+    """Relative difference of two values as manifests tell them; infinite if of another kind."""
     if mine == other:
-        return 0.0
-    if not isinstance(mine, dict) or not isinstance(other, dict):
-        return float("inf")
-    if mine["pattern"] != other["pattern"]:
-        return float("inf")
-    distance = np.sqrt(np.mean(np.subtract(mine["sketch"], other["sketch"]) ** 2))
-    return float(distance / max(mine["norm"], other["norm"]))
+        return 0.0, ""
+    if isinstance(mine, dict) and isinstance(other, dict) and mine.keys() == other.keys():
+        if "floats" in mine:
+            arrays = (np.array(one["floats"].split(), dtype=np.float64) for one in (mine, other))
+            return _arrays_apart(*arrays)
+        if mine["pattern"] == other["pattern"]:
+            distance = np.sqrt(np.mean(np.subtract(mine["sketch"], other["sketch"]) ** 2))
+            return float(distance / max(mine["norm"], other["norm"])), "about"
+    return math.inf, ""
+
+
+def _arrays_apart(
+    mine: npt.NDArray[Any] | None, other: npt.NDArray[Any] | None
+) -> tuple[float, str]:
+    """Greatest relative difference of two arrays; infinite if of another kind."""
+    if mine is None or other is None or (mine.shape, mine.dtype) != (other.shape, other.dtype):
+        return math.inf, ""
+    if mine.dtype.kind != "f":
+        return (0.0 if fingerprint(mine) == fingerprint(other) else math.inf), ""
+    if (_pattern(mine) != _pattern(other)).any():
+        return math.inf, ""
+    known = np.isfinite(mine)
+    here, there = (one[known].astype(np.float64) for one in (mine, other))
+    if np.array_equal(here, there):
+        return 0.0, ""
+    size = np.maximum(abs(here), abs(there))
+    size = np.maximum(size, _SMALL * np.sqrt(np.mean(size**2)))
+    return float((abs(here - there) / size).max()), "up to"

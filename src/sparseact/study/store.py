@@ -1,10 +1,11 @@
 """Datasets on disk: netCDF-4 files that are whole, known and the same for the same content.
 
 A file is written under a temporary name, forced to disk and renamed, so that no half-written file
-can bear a result's name. It carries a digest of its contents, which is checked when it is read, so
-that damage is refused wherever it struck; every numeric array has a Fletcher-32 checksum besides,
-for other tools. What a file holds is checked against the registry
-(:mod:`sparseact.study.variables`) both ways. No clock, host or path goes into a file.
+can bear a result's name. It ends with a seal, the digest of all that stands before it, where HDF5
+no longer looks. The seal is checked before anything else looks at the file, so that damage is
+refused wherever it struck; every numeric array has a Fletcher-32 checksum besides, for other tools.
+What a file holds is checked against the registry (:mod:`sparseact.study.variables`) both ways. No
+clock, host or path goes into a file.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 Attributes = dict[str, str | int | float]
-
-# The attribute with the digest of all the rest.
-_DIGEST = "content_sha256"
 
 # What is large and does not look like noise throughout.
 _COMPRESSED = frozenset({"action", "latent", "reward", "needed_replicates"})
@@ -78,15 +76,30 @@ def write(
         "sparseact_kind": kind,
         **(attributes or {}),
     }
-    told[_DIGEST] = _digest(arrays, told)
     try:
-        with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
-            file.setncatts(told)
-            for name in KINDS[kind].variables:
-                if name in arrays:
-                    _put(file, kind, name, arrays[name])
+        with atomic(path) as partial:
+            with netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+                file.setncatts(told)
+                for name in KINDS[kind].variables:
+                    if name in arrays:
+                        _put(file, kind, name, arrays[name])
+            seal(partial)
     except RuntimeError as error:  # all that netCDF says of a full disk
         raise _unwritable(Path(path), str(error)) from error
+
+
+def seal(path: str | Path) -> None:
+    """End a file with the digest of what it holds; netCDF readers do not look so far."""
+    with Path(path).open("r+b") as file:
+        digest = _seal(file.read())
+        file.write(digest)
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    return f"\nsha256:{hashlib.sha256(content).hexdigest()}\n".encode()
+
+
+_SEAL_SIZE = len(_seal(b""))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -182,15 +195,20 @@ def load(
         As :func:`read`.
     """
     try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_mask(False)
-            told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
-            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
-            dims = {name: variable.dimensions for name, variable in file.variables.items()}
-    except (OSError, RuntimeError, ValueError, AttributeError) as error:
+        content = memoryview(Path(path).read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}; run again") from None
+    held, seal_found = content[:-_SEAL_SIZE], content[-_SEAL_SIZE:]
+    if seal_found != _seal(held):
         raise DatasetError(
-            f"{path} cannot be read as netCDF ({error}); remove it and run again"
-        ) from None
+            f"{path} is damaged, or no dataset of a study: it does not end with the digest of what "
+            "it holds; remove it and run again"
+        )
+    with netCDF4.Dataset(str(path), memory=held) as file:
+        file.set_auto_mask(False)
+        told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
+        arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+        dims = {name: variable.dimensions for name, variable in file.variables.items()}
     kind = kind or str(told.get("sparseact_kind"))
     for key, wanted in {"sparseact_kind": kind, **(attributes or {})}.items():
         if told.get(key) != wanted or kind not in KINDS:
@@ -206,11 +224,6 @@ def load(
                 "remove it and run again"
             )
     _check(kind, arrays, Path(path))
-    if told.get(_DIGEST) != _digest(arrays, told):
-        raise DatasetError(
-            f"{path} is damaged: its contents are not those it was written with; "
-            "remove it and run again"
-        )
     return arrays, told
 
 
@@ -228,14 +241,6 @@ def fingerprint(values: npt.NDArray[Any]) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _digest(arrays: Mapping[str, npt.NDArray[Any]], attributes: Attributes) -> str:
-    """SHA-256 of all that a file holds: its arrays and attributes."""
-    plain = {key: _plain(value) for key, value in attributes.items() if key != _DIGEST}
-    prints = {name: fingerprint(values) for name, values in arrays.items()}
-    content = json.dumps([plain, prints], sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _attributes(name: str) -> dict[str, str]:

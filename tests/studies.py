@@ -1,4 +1,4 @@
-"""A study of a few seconds in a checkout of its own, for the tests that run the workflow."""
+"""Studies in checkouts of their own, one of a few seconds among them, for tests of the workflow."""
 
 import json
 import os
@@ -6,11 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import suppress
 
+import psutil
 import yaml
 
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
-PARTS += ("config", "workflow", "src", "notebooks")
+PARTS += ("config", "workflow", "profiles", "src", "notebooks")
+# No test waits longer than this for a run, in seconds.
+PATIENCE = 600
 TINY = yaml.safe_load(
     """
     label: tiny
@@ -114,10 +120,10 @@ STAGES = {
 
 
 class Study:
-    """A checkout of its own, with the tiny configuration."""
+    """A checkout of its own, with the tiny configuration beside the others."""
 
-    def __init__(self, root, folder):
-        self.folder = folder
+    def __init__(self, root, folder, config="tiny.yaml"):
+        self.folder, self.config = folder, config
         folder.mkdir(parents=True)
         for part in PARTS:
             copy = shutil.copytree if (root / part).is_dir() else shutil.copy
@@ -127,7 +133,7 @@ class Study:
     def copied(self, folder):
         """The study again, free to be spoilt; times of files are kept."""
         other = object.__new__(Study)
-        other.folder = folder
+        other.folder, other.config = folder, self.config
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
         return other
 
@@ -137,9 +143,8 @@ class Study:
     def run(self, *arguments, cores=2, **environment):
         return subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml"),
-                *("--rerun-triggers", "mtime", "params", "input", "--cores", str(cores)),
-                *arguments,
+                *(sys.executable, "-m", "snakemake", "--configfile", self.config),
+                *("--cores", str(cores), *arguments),
             ],
             cwd=self.folder,
             env={**os.environ, **environment},
@@ -168,6 +173,79 @@ class Study:
                 if path.is_file() and path.name != "manifest.volatile.json":
                     found[str(path.relative_to(self.folder))] = path.read_bytes()
         return found
+
+
+class Run:
+    """A run as `make` starts it that goes on while the test does, in a process group of its own."""
+
+    def __init__(self, study, *arguments, config=None, environment=None, **options):
+        cache = str(study.folder / ".snakemake/cache")
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "snakemake", "--configfile", config or study.config),
+                *("--logger", "rich", "--cores", "2", *arguments),
+            ],
+            cwd=study.folder,
+            # Wide enough that no sentence is wrapped.
+            env={**os.environ, "XDG_CACHE_HOME": cache, "COLUMNS": "1000", **(environment or {})},
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+
+    def until(self, event):
+        """What the event says once it says anything; the run must go on until then."""
+        deadline = time.monotonic() + PATIENCE
+        while not (seen := event()):
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+        return seen
+
+    def workers(self):
+        """The processes of its jobs."""
+        with suppress(psutil.Error):
+            return [
+                child
+                for child in psutil.Process(self.process.pid).children()
+                if any("/.snakemake/scripts/" in word for word in child.cmdline())
+            ]
+        return []
+
+    def send(self, number):
+        """Signal the whole group."""
+        os.killpg(self.process.pid, number)
+
+    def said(self):
+        self.output.seek(0)
+        return self.output.read()
+
+    def end(self):
+        """Exit code and output."""
+        code = self.process.wait(PATIENCE)
+        return code, self.said()
+
+
+def finish(study, *arguments, **options):
+    """Run to the end, which must be a good one."""
+    code, said = Run(study, *arguments, **options).end()
+    assert code == 0, said
+
+
+def fail(study, *arguments, **options):
+    """Run to an end that must be a failure, told without a traceback."""
+    code, said = Run(study, *arguments, **options).end()
+    assert code != 0
+    assert "Traceback" not in said, said
+    return said
+
+
+def assert_same(study, other):
+    """All that two studies left is the same, byte for byte; what differs is listed."""
+    ours, theirs = study.products(), other.products()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
 def notebooks(study):
