@@ -140,6 +140,10 @@ class Study:
     def configure(self, config):
         (self.folder / "tiny.yaml").write_text(yaml.safe_dump(config))
 
+    def configuration(self):
+        """What its configuration lays over the full study's."""
+        return yaml.safe_load((self.folder / self.config).read_text())
+
     def run(self, *arguments, cores=2, **environment):
         return subprocess.run(
             [
@@ -195,12 +199,13 @@ class Run:
             **options,
         )
 
-    def until(self, event):
+    def until(self, event, pause=0.05):
         """What the event says once it says anything; the run must go on until then."""
         deadline = time.monotonic() + PATIENCE
         while not (seen := event()):
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
+            time.sleep(pause)
         return seen
 
     def workers(self):
@@ -239,6 +244,13 @@ def fail(study, *arguments, **options):
     assert code != 0
     assert "Traceback" not in said, said
     return said
+
+
+def edit(path, old, new):
+    """Replace what a file says once."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
 
 
 def assert_same(study, other):

@@ -10,7 +10,7 @@ import pytest
 import rocrate
 import rocrate.rocrate
 
-from sparseact.study import crate, manifest
+from sparseact.study import crate, store
 
 RUN = "https://w3id.org/ro/wfrun/workflow/0.5"
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
@@ -45,9 +45,9 @@ def finished(root, tmp_path, monkeypatch):
     rules = {DATASET: "collect", PAGE: "index", "results/small/recover/one.nc": "recover"}
     told = {
         "configuration": {"trials": 4},
-        "sources": {"requirements.lock": manifest.sha256("requirements.lock")},
+        "sources": {"requirements.lock": store.sha256("requirements.lock")},
         "artefacts": {
-            path: {"rule": rule, "code_digest": f"{rule}-1", "sha256": manifest.sha256(path)}
+            path: {"rule": rule, "code_digest": f"{rule}-1", "sha256": store.sha256(path)}
             for path, rule in rules.items()
         },
     }

@@ -7,13 +7,75 @@ import yaml
 
 from sparseact.study import store
 from sparseact.study.cell import joined
-from studies import Study, finish
+from studies import Study, edit, finish
 
 pytestmark = pytest.mark.faults
 
 
 def test_a_second_run_has_nothing_to_do(quick):
     assert quick.planned() == {}
+
+
+# A change of the configuration, and the jobs that it makes due again.
+CHANGES = {
+    "a scenario": (
+        ("signal_strength", 0, "noise_std", [7.0, 5.6, 4.0, 0.25, 0.125]),
+        {"simulate": 1, "recover": 1, "collect_signal_strength": 1},
+    ),
+    "one value more in a grid": (
+        ("coherence", 0, "strength", [0.0, 0.5, 0.7, 0.8, 0.9]),
+        {"simulate": 1, "recover": 1, "diagnose": 1, "collect_coherence": 1},
+    ),
+    "a selection rule": (
+        ("phase_transition", 5, "selection", ["correlation", "least_squares"]),
+        {"recover": 3, "collect_phase_transition": 1, "scaling_law": 1},
+    ),
+    "one selection rule less": (
+        ("coverage", 0, "selection", ["correlation", "whitened"]),
+        {"collect_coverage": 1},
+    ),
+    "the trials of a rival": (
+        ("coherence", 2, "trials", 21),
+        {"rival": 2, "collect_coherence": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_value_runs_exactly_what_depends_on_it(quick, what, tmp_path):
+    (experiment, grid, key, value), expected = CHANGES[what]
+    config = quick.configuration()
+    config["experiments"][experiment]["grids"][grid][key] = value
+    assert planned(quick, config, tmp_path) == expected
+
+
+@pytest.mark.parametrize("key", ["seed", "trials"])
+def test_a_change_of_all_logs_runs_everything(quick, key, tmp_path):
+    everything = planned(quick, quick.configuration(), tmp_path, "--forceall")
+    assert everything["simulate"] > 30
+    assert planned(quick, {**quick.configuration(), key: 61}, tmp_path) == everything
+
+
+def planned(study, config, folder, *arguments):
+    """The jobs for the datasets of a study with another configuration."""
+    (folder / "changed.yaml").write_text(yaml.safe_dump(config))
+    jobs = study.planned("datasets", "--configfile", str(folder / "changed.yaml"), *arguments)
+    return {rule: count for rule, count in jobs.items() if rule != "datasets"}
+
+
+def test_only_what_depends_on_an_edit_runs_again(quick, tmp_path):
+    copy = quick.copied(tmp_path / "copy")
+    package = copy.folder / "src/sparseact"
+    (copy.folder / "README.md").write_text("Something else.")
+    edit(package / "omp.py", "# A residual below", "# Said otherwise: a residual below")
+    edit(package / "design.py", '"""The design of a log', '"""In other words, the design of a log')
+    edit(package / "study/crate.py", '_BIOSCHEMAS = "', '_BIOSCHEMAS = "" "')
+    assert copy.planned() == {}
+    edit(copy.folder / "notebooks/coherence.ipynb", "# Verdicts", "# The verdicts")
+    assert copy.planned() == {"render_coherence": 1, "index": 1, "manifest": 1, "all": 1}
+    edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
+    of_bounds = {"detect": 3, "bound": 5, "collect_coverage": 1, "collect_lower_bounds": 1}
+    assert copy.planned("datasets") == {**of_bounds, "datasets": 1}
 
 
 def test_its_numbers_are_those_on_record(quick, root):

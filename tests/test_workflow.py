@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sparseact.study import store
-from studies import EXPERIMENTS, STAGES, TINY, claims_of, notebooks
+from studies import EXPERIMENTS, STAGES, TINY, claims_of, edit, notebooks
 
 # One worker, which runs the study that they share once.
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
@@ -226,12 +226,6 @@ def test_a_study_of_one_design_is_rendered_too(copy):
     done = copy.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert (copy.folder / "reports/tiny/index.html").exists()
-
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 def test_only_what_depends_on_an_edit_runs_again(copy):

@@ -48,7 +48,7 @@ with job(snakemake) as params:
         for path, rule in sorted(params["made_by"].items())
     }
     told = {
-        "sources": {path: manifest.sha256(path) for path in snakemake.input.sources},
+        "sources": {path: store.sha256(path) for path in snakemake.input.sources},
         "configuration": params["configuration"],
         "artefacts": artefacts,
     }

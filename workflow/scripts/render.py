@@ -17,10 +17,10 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
-from sparseact.study import manifest, report  # noqa: E402
+from sparseact.study import report, store  # noqa: E402
 
 with job(snakemake) as params, private:
-    origin = {f"{path} (sha256)": manifest.sha256(path) for path in snakemake.input}
+    origin = {f"{path} (sha256)": store.sha256(path) for path in snakemake.input}
     report.render(
         snakemake.input.notebook,
         snakemake.output.notebook,

@@ -17,8 +17,7 @@ from typing import Any
 import yaml
 from rocrate.rocrate import ROCrate
 
-from sparseact.study.manifest import sha256
-from sparseact.study.store import atomic
+from sparseact.study.store import atomic, sha256
 
 METADATA = "ro-crate-metadata.json"
 

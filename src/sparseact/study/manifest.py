@@ -10,7 +10,6 @@ or so. Where the files of both runs are at hand, they are compared themselves.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.study.store import Arrays, DatasetError, fingerprint, load
+from sparseact.study.store import Arrays, DatasetError, fingerprint, load, sha256
 
 # Floats of a variable up to which they are told outright.
 _FEW = 64
@@ -38,18 +37,6 @@ Entry = dict[str, Any]
 
 class ManifestError(ValueError):
     """A manifest cannot be used; the message names the file and says what to do."""
-
-
-def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def entry(path: str | Path) -> Entry:

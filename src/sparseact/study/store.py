@@ -227,6 +227,18 @@ def load(
     return arrays, told
 
 
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def fingerprint(values: npt.NDArray[Any]) -> str:
     """Hexadecimal SHA-256 of an array: its type, its shape and every value."""
     text = values.dtype.kind in "OUT"
