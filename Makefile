@@ -7,12 +7,13 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# With progress bars. Its cache stands beside the study, so that a home that cannot be written does
+# Its cache stands beside the study, so that a home that cannot be written does
 # not matter.
-SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" $(BIN)/snakemake --logger rich --cores $(CORES)
+SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
+  $(BIN)/snakemake --workflow-profile workflow/profiles/local --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help env study quick verify crate test test-faults check lock schema rulegraph snakemake-report clean
+.PHONY: help env study quick verify crate test test-faults test-slurm check lock schema rulegraph snakemake-report clean
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +45,9 @@ test: $(READY)  ## Run the tests
 
 test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed, starved and damaged
 	$(BIN)/python -m pytest -m faults
+
+test-slurm: $(READY)  ## Run the tests on a real Slurm, brought up here (installs Debian packages, as root)
+	$(BIN)/python -m pytest -m slurm -rs
 
 check: $(READY)  ## Lint, formats and types
 	$(BIN)/ruff check .

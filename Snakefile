@@ -6,9 +6,19 @@
 #     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about a minute
 #     snakemake --cores 1 verify                             is all still what the study left?
 
+import os
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+
+if os.path.realpath(".") != os.path.realpath(workflow.basedir):
+    raise WorkflowError(
+        f"Run Snakemake in {workflow.basedir}, where the Snakefile is: what the study leaves goes "
+        "beside it."
+    )
 
 
 configfile: "config/config.yaml"
@@ -28,11 +38,18 @@ include: "workflow/rules/manifest.smk"
 include: "workflow/rules/crate.smk"
 
 
+# What is not worth a job of its own on a cluster.
 localrules:
     all,
     datasets,
     figures,
     reports,
+    check,
+    judge,
+    index,
+    manifest,
+    verify,
+    crate,
 
 
 rule all:
@@ -65,7 +82,8 @@ onstart:
         # Who only looks needs no more than a place for the log.
         looks = set(workflow.dag_settings.targets) == {"verify"}
         require_writable([LOGS] if looks else [RESULTS, REPORTS, LOGS])
-        held.append(hold(LOCK))
+        held.append(hold(LOCK, RUN))
+        require_slurm()
     except WorkplaceError as error:
         raise WorkflowError(str(error)) from None
     # With a limit on submissions, Snakemake 9 looks at all ready jobs again a second after every

@@ -182,13 +182,15 @@ class Study:
 class Run:
     """A run as `make` starts it that goes on while the test does, in a process group of its own."""
 
-    def __init__(self, study, *arguments, config=None, environment=None, **options):
+    def __init__(
+        self, study, *arguments, config=None, environment=None, profile="local", **options
+    ):
         cache = str(study.folder / ".snakemake/cache")
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "snakemake", "--configfile", config or study.config),
-                *("--logger", "rich", "--cores", "2", *arguments),
+                *("--workflow-profile", f"workflow/profiles/{profile}", "--cores", "2", *arguments),
             ],
             cwd=study.folder,
             # Wide enough that no sentence is wrapped.

@@ -10,7 +10,7 @@ import pytest
 import rocrate
 import rocrate.rocrate
 
-from sparseact.study import crate, store
+from sparseact.study import crate, manifest, store
 
 RUN = "https://w3id.org/ro/wfrun/workflow/0.5"
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
@@ -166,13 +166,13 @@ def test_what_made_the_study_and_has_changed_is_named(finished):
         "configuration": {"trials": 4},
         "code_digests": {rule: f"{rule}-1" for rule in ("collect", "index", "recover", "later")},
     }
-    assert list(crate.changes(finished, **now)) == []
+    assert list(manifest.changes(finished, **now)) == []
     now["code_digests"] = {"collect": "collect-1", "recover": "recover-2"}
-    (sentence,) = crate.changes(finished, **now)
+    (sentence,) = manifest.changes(finished, **now)
     assert sentence.startswith("the code of index, recover has changed")
     now["configuration"] = {"trials": 5}
     Path("requirements.lock").write_text("numpy==2.5.0\n")
-    sentences = list(crate.changes(finished, **now))
+    sentences = list(manifest.changes(finished, **now))
     assert len(sentences) == 3
     assert "configuration" in sentences[0]
     assert "requirements.lock has changed" in sentences[1]

@@ -93,6 +93,9 @@ def at(config, path):
 def mutated(draw, config):
     """A configuration with something replaced, removed, added, repeated or moved."""
     config = copy.deepcopy(config)
+    if draw(st.integers(0, 19)) == 0:
+        config[draw(KEYS)] = draw(JUNK)
+        return config
     path = draw(st.sampled_from(list(paths_of(config))))
     *where, last = path
     place, value = at(config, where), at(config, path)
@@ -432,12 +435,34 @@ def test_an_odd_configuration_runs_or_its_keys_are_named(experiment, tmp_path):
     assert sum(outcomes) > 2
 
 
-@settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(EXPERIMENTS), st.data())
-def test_a_mutated_experiment_runs_or_its_keys_are_named(tmp_path_factory, experiment, data):
+def test_a_mutated_experiment_runs_or_its_keys_are_named(tmp_path):
+    outcomes = []
+
+    @settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.sampled_from(EXPERIMENTS), st.data())
+    def check(experiment, data):
+        config = copy.deepcopy(SMALL)
+        config["experiments"][experiment] = data.draw(mutated(SMALL["experiments"][experiment]))
+        outcomes.append(runs(config, experiment, tmp_path))
+
+    check()
+    assert 2 < sum(outcomes) < len(outcomes)
+
+
+@pytest.mark.parametrize("key", [1, None, "\ud800", "two\nlines", "", "extra"])
+@pytest.mark.parametrize("path", ["", "experiments", "experiments.coverage.grids.0"])
+def test_a_key_that_is_none_is_named_whatever_it_is(key, path):
     config = copy.deepcopy(SMALL)
-    config["experiments"][experiment] = data.draw(mutated(SMALL["experiments"][experiment]))
-    runs(config, experiment, tmp_path_factory.mktemp("jobs"))
+    steps = [int(step) if step.isdigit() else step for step in path.split(".") if step]
+    at(config, steps)[key] = 1
+    with pytest.raises(ConfigError) as caught:
+        load_study(config)
+    shown = "extra" if key == "extra" else repr(key)
+    where = path.replace(".0", "[0]") + "." if path else ""
+    assert (
+        str(caught.value)
+        == f"{where}{shown}: unknown key; config/README.md lists the keys there are"
+    )
 
 
 # -- public functions over arrays ------------------------------------------------------------------

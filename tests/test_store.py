@@ -305,7 +305,7 @@ def test_another_kind_is_refused(tmp_path):
     write(path, "recovery", small_recovery())
     with pytest.raises(
         DatasetError,
-        match=re.escape(f"{path} is not what belongs there: sparseact_kind should be 'log'"),
+        match=re.escape(f"{path} is not what belongs there: a log dataset should be"),
     ):
         read(path, "log")
     with netCDF4.Dataset(path, "w"):
@@ -313,7 +313,7 @@ def test_another_kind_is_refused(tmp_path):
     seal(path)
     with pytest.raises(
         DatasetError,
-        match=re.escape(f"{path} is not what belongs there: sparseact_kind should be 'log'"),
+        match=re.escape(f"{path} is not what belongs there: a log dataset should be"),
     ):
         read(path, "log")
 

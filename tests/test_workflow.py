@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
 
 from sparseact.study import store
 from studies import EXPERIMENTS, STAGES, TINY, claims_of, edit, notebooks
+from test_fuzz import mutated
 
 # One worker, which runs the study that they share once.
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
@@ -133,13 +135,18 @@ def test_the_manifest_tells_what_made_everything(study):
     assert manifest["configuration"]["trials"] == TINY["trials"]
     products = study.products()
     del products["results/tiny/manifest.json"]
+    by_rule = {}
     assert manifest["artefacts"].keys() == products.keys()
     for path, told in manifest["artefacts"].items():
         assert told["sha256"] == hashlib.sha256(products[path]).hexdigest()
-        assert told["rule"]
-        assert told["code_digest"]
+        by_rule.setdefault(told["rule"], set()).add(told["code_digest"])
         if path.endswith(".nc"):
             assert told["configuration"]["seed"] == 20260108
+    assert {len(digests) for digests in by_rule.values()} == {1}
+    for rule, (digest,) in by_rule.items():
+        receipt = f"results/tiny/receipts/{rule}.json"
+        if receipt in products:
+            assert json.loads(products[receipt])["code_digest"] == digest
     recovered = manifest["artefacts"]["results/tiny/recover/signed_M8_k1_d1_b1_s2_correlation.nc"]
     assert recovered["configuration"]["cell"]["scenario"]["noise_std"] == 2
     volatile = json.loads((study.folder / "results/tiny/manifest.volatile.json").read_text())
@@ -192,6 +199,28 @@ def test_a_wrong_configuration_stops_before_any_job(study, config, key, allowed,
     assert "Select jobs" not in output
 
 
+def test_mutated_configuration_files_run_or_their_keys_are_named(study, tmp_path):
+    outcomes = []
+
+    @settings(max_examples=12, derandomize=True, database=None)
+    @given(mutated(TINY))
+    def check(config):
+        path = tmp_path / "mutated.yaml"
+        try:
+            path.write_text(yaml.safe_dump(config))
+        except (yaml.YAMLError, UnicodeError, ValueError):  # no file holds it
+            return
+        done = study.run("--dry-run", "datasets", "--configfile", str(path))
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        assert (done.returncode == 0) != ("The configuration cannot be used" in said), said
+        outcomes.append(done.returncode)
+
+    check()
+    assert len(outcomes) > 5
+    assert {0, 1} == set(outcomes)
+
+
 def test_a_damaged_dataset_is_named_and_not_used(copy):
     victim = next((copy.folder / "results/tiny/recover").glob("signed*.nc"))
     victim.write_bytes(victim.read_bytes()[:-200])
@@ -213,8 +242,66 @@ def test_a_result_of_another_scenario_is_named_and_not_used(copy):
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert (
-        f"{other.relative_to(copy.folder)} is not what belongs there: scenario should be" in output
+        f"{other.relative_to(copy.folder)} is not what belongs there: another configuration or "
+        "other code made it" in output
     )
+
+
+def test_final_datasets_of_another_study_are_refused_by_all_that_read_them(copy):
+    path = copy.folder / "results/tiny/coverage.nc"
+    arrays, told = store.load(path)
+    other = told["configuration"].replace('"seed": 20260108', '"seed": 7')
+    assert other != told["configuration"]
+    store.write(path, "coverage", arrays, {**told, "configuration": other})
+    done = copy.run("--keep-going")
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    for rule in ("check", "manifest"):
+        done = copy.run("--forcerun", rule, "--until", rule)
+        output = done.stdout + done.stderr
+        assert "results/tiny/coverage.nc is not what belongs there" in output, rule
+    claims = copy.folder / "config/claims.yaml"
+    claims.write_text(claims.read_text() + "\n")
+    assert "coverage.nc is not what belongs there" in copy.run("reports/tiny/claims.json").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("reports/tiny/figures/coherence.png", "manifest"),
+        ("reports/tiny/sparsity.html", "manifest"),
+        ("reports/tiny/claims.json", "index"),
+        ("reports/tiny/claims.json", "render_sparsity"),
+    ],
+)
+def test_what_is_not_as_its_job_left_it_is_named_and_not_used(copy, name, reader):
+    (copy.folder / name).write_bytes(b"[]\n")
+    done = copy.run("--until", reader)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"{name} is not as its job left it; remove it and run again" in output
+    (copy.folder / name).unlink()
+    assert copy.run("--until", reader).returncode == 0
+
+
+def test_without_snakemakes_memory_what_other_code_made_is_refused(copy):
+    shutil.rmtree(copy.folder / ".snakemake")
+    package = copy.folder / "src/sparseact"
+    edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 9_000")
+    said = copy.run("verify").stderr
+    assert re.search("the code of bound, .* has changed since the study finished", said), said
+    (copy.folder / "results/tiny/manifest.json").unlink()
+    done = copy.run()
+    assert done.returncode != 0
+    assert "other code made it; remove it and run again" in done.stdout + done.stderr
+
+
+def test_it_runs_where_the_snakefile_is(copy, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    done = copy.run("--directory", str(tmp_path / "elsewhere"))
+    assert done.returncode != 0
+    assert f"Run Snakemake in {copy.folder}, where the Snakefile is" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_study_of_one_design_is_rendered_too(copy):
@@ -262,7 +349,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     expected |= {stage: STAGES[stage] for stage in ("recover", "refit", "decide")}
     expected |= {f"collect_{name}": 1 for name in TINY["experiments"]}
     assert copy.planned() == expected
-    edit(copy.folder / "workflow/scripts/_job.py", "sort_keys=True", "sort_keys=False")
+    edit(copy.folder / "workflow/scripts/_job.py", "level=logging.INFO", "level=logging.DEBUG")
     assert copy.planned() == STAGES | COLLECTED | judged
 
 
@@ -394,7 +481,8 @@ def test_results_that_cannot_be_stop_the_workflow_and_are_named(copy):
     ds = store.open_dataset(path, "decision_regret")
     for end in ("", "_low", "_high"):
         ds[f"bound_exceeded_share{end}"][...] = 0.5
-    store.write(path, "decision_regret", ds.variables)
+    made = {name: ds.attrs[name] for name in ("configuration", "code_digest")}
+    store.write(path, "decision_regret", ds.variables, made)
     done = copy.run("--until", "judge")
     assert done.returncode != 0
     output = done.stdout + done.stderr

@@ -7,7 +7,8 @@ rule check:
     input:
         expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
     output:
-        f"{RESULTS}/checks.json",
+        checks=f"{RESULTS}/checks.json",
+        receipt=receipt_of("check"),
     log:
         f"{LOGS}/check.log",
     benchmark:
@@ -18,6 +19,9 @@ rule check:
         mem_mb=1500,
         runtime=10,
     params:
-        job={"code": code_of("check", "check.py", kinds=EXPERIMENTS)},
+        job={
+            "origins": origins_of(EXPERIMENTS),
+            "code": code_of("check", "check.py", kinds=EXPERIMENTS),
+        },
     script:
         "../scripts/check.py"

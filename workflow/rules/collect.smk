@@ -10,16 +10,30 @@ OPTIONS = {
 }
 
 for experiment, stages in STAGES.items():
-    paths = {
+    left = {
         stage: {
-            cell.name: {
-                piece.first: path_at(stage, piece)
-                for piece in cell.pieces(STUDY.trials_per_job)
-            }
+            cell.name: [
+                path_at(stage, piece) for piece in cell.pieces(STUDY.trials_per_job)
+            ]
             for cell in cells_at(stage, experiment)
         }
         for stage in stages
     }
+    asked = {
+        "experiment": experiment,
+        "cells": [asdict(cell) for cell in CELLS[experiment]],
+        "quantiles": STUDY.quantiles,
+        "replicates": STUDY.bootstrap,
+        "seed": STUDY.seed,
+        "options": OPTIONS.get(experiment, {}),
+    }
+    code = code_of(
+        f"collect_{experiment}",
+        "collect.py",
+        kinds=[*(KINDS[stage] for stage in stages), experiment],
+        also=[f"study/experiments/{experiment}.py"],
+    )
+    ORIGINS[f"{RESULTS}/{experiment}.nc"] = origin(asked, code)
 
     rule:
         name:
@@ -27,9 +41,9 @@ for experiment, stages in STAGES.items():
         input:
             [
                 path
-                for of_stage in paths.values()
+                for of_stage in left.values()
                 for of_cell in of_stage.values()
-                for path in of_cell.values()
+                for path in of_cell
             ],
         output:
             f"{RESULTS}/{experiment}.nc",
@@ -44,26 +58,29 @@ for experiment, stages in STAGES.items():
             runtime=30,
         params:
             job={
-                "configuration": {
-                    "experiment": experiment,
-                    "cells": [asdict(cell) for cell in CELLS[experiment]],
-                    "quantiles": STUDY.quantiles,
-                    "replicates": STUDY.bootstrap,
-                    "seed": STUDY.seed,
-                    "options": OPTIONS.get(experiment, {}),
+                "configuration": asked,
+                "left": {
+                    stage: {
+                        name: [(path, ORIGINS[path]) for path in of_cell]
+                        for name, of_cell in of_stage.items()
+                    }
+                    for stage, of_stage in left.items()
                 },
-                "paths": paths,
                 "kinds": {stage: KINDS[stage] for stage in stages},
-                "by_selection": [stage for stage in stages if stage in BY_SELECTION],
-                "code": code_of(
-                    f"collect_{experiment}",
-                    "collect.py",
-                    kinds=[*(KINDS[stage] for stage in stages), experiment],
-                    also=[f"study/experiments/{experiment}.py"],
-                ),
+                "code": code,
             },
         script:
             "../scripts/collect.py"
+
+
+LAWS_ASKED = {
+    "cells": [asdict(cell) for cell in CELLS["phase_transition"]],
+    "seed": STUDY.seed,
+}
+LAWS_CODE = code_of(
+    "scaling_law", "scaling_law.py", kinds=["phase_transition", "scaling_law"]
+)
+ORIGINS[f"{RESULTS}/scaling_law.nc"] = origin(LAWS_ASKED, LAWS_CODE)
 
 
 rule scaling_law:
@@ -82,15 +99,9 @@ rule scaling_law:
         runtime=30,
     params:
         job={
-            "configuration": {
-                "cells": [asdict(cell) for cell in CELLS["phase_transition"]],
-                "seed": STUDY.seed,
-            },
-            "code": code_of(
-                "scaling_law",
-                "scaling_law.py",
-                kinds=["phase_transition", "scaling_law"],
-            ),
+            "configuration": LAWS_ASKED,
+            "origin": ORIGINS[f"{RESULTS}/phase_transition.nc"],
+            "code": LAWS_CODE,
         },
     script:
         "../scripts/scaling_law.py"

@@ -1,11 +1,10 @@
 # What every stage shares: the checked configuration, where things go, and the code they run.
 
-import os
+import subprocess
 import sys
+import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
@@ -13,8 +12,14 @@ sys.path.insert(0, SOURCE)
 from sparseact.study.cell import merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
+from sparseact.study.origin import origin
 from sparseact.study.variables import kind_digest
-from sparseact.study.workplace import WorkplaceError, hold, require_writable
+from sparseact.study.workplace import (
+    WorkplaceError,
+    hold,
+    require_free,
+    require_writable,
+)
 
 try:
     STUDY = load_study(config)
@@ -34,17 +39,36 @@ os.environ.update(
     PYTHONPATH=SOURCE,
     STUDY_LOCK=LOCK,
 )
+RUN = str(uuid.uuid4())
+if workflow.is_main_process:
+    os.environ.update(STUDY_RUN=RUN)
 
 # Before the study is looked at: another run changes it meanwhile.
-if (
-    workflow.is_main_process
-    and not workflow.output_settings.dryrun
-    and os.path.exists(LOCK)
-):
+if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
-        hold(LOCK).close()
+        require_free(LOCK)
     except WorkplaceError as error:
         raise WorkflowError(str(error)) from None
+
+SLURM = "workflow/profiles/slurm/slurm.py"
+QUOTES = "'\""
+
+
+def require_slurm():
+    """Where jobs go through Slurm, make sure that it takes them before any is submitted."""
+    submit = getattr(workflow.executor_settings, "submit_cmd", None) or ""
+    if SLURM in submit:
+        site = workflow.resource_settings.default_resources
+        asked = [
+            f"--{one}={str(site.get(f'slurm_{one}').raw).strip(QUOTES)}"
+            for one in ("partition", "account")
+        ]
+        done = subprocess.run(
+            [sys.executable, SLURM, "check", *asked], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise WorkplaceError(done.stderr.strip())
+
 
 # The kind of dataset that each stage leaves, one file a scenario …
 KINDS = {
@@ -140,22 +164,6 @@ def input_of(stage):
     }
 
 
-def job_of(stage, **options):
-    """The parameters of a stage's job."""
-    kinds = [KINDS[one] for one in ("simulate", NEEDS.get(stage), stage) if one]
-    code = code_of(stage, "stage.py", kinds=kinds, also=[f"study/stages/{stage}.py"])
-    return lambda w: {
-        "kind": KINDS[stage],
-        "configuration": {
-            "stage": stage,
-            "cell": asdict(AT[stage][w.cell]),
-            "seed": STUDY.seed,
-            "options": options,
-        },
-        "code": code,
-    }
-
-
 # What each rule runs, for the manifest.
 CODE = {}
 
@@ -174,6 +182,63 @@ def code_of(rule, script, kinds=(), also=()):
     ]
     CODE[rule] = f"{code_digest(*sources)}-{kind_digest(*kinds)}"
     return CODE[rule]
+
+
+# What a stage is told besides its cell.
+TOLD = {
+    "simulate": {"seed": STUDY.seed},
+    "decide": {
+        "n_states": STUDY.experiments.decision_regret.states,
+        "seed": STUDY.seed,
+    },
+}
+
+
+def code_of_stage(stage):
+    kinds = [KINDS[one] for one in ("simulate", NEEDS.get(stage), stage) if one]
+    return code_of(stage, "stage.py", kinds=kinds, also=[f"study/stages/{stage}.py"])
+
+
+STAGE_CODE = {stage: code_of_stage(stage) for stage in KINDS}
+
+
+def asked_of(stage, piece):
+    """All that the result of a stage depends on, but for its code."""
+    return {
+        "stage": stage,
+        "cell": asdict(piece),
+        "seed": STUDY.seed,
+        "options": TOLD.get(stage, {}),
+    }
+
+
+# The origin of each dataset, by its path: its readers refuse any other.
+ORIGINS = {
+    path_at(stage, piece): origin(asked_of(stage, piece), STAGE_CODE[stage])
+    for stage, pieces in AT.items()
+    for piece in pieces.values()
+}
+
+
+def job_of(stage):
+    """The parameters of a stage's job."""
+    before = input_of(stage)
+    return lambda w: {
+        "kind": KINDS[stage],
+        "configuration": asked_of(stage, AT[stage][w.cell]),
+        "origins": {kind: ORIGINS[path(w)] for kind, path in before.items()},
+        "code": STAGE_CODE[stage],
+    }
+
+
+def receipt_of(rule):
+    """Where a rule says what it left, if that cannot say itself whose it is."""
+    return f"{RESULTS}/receipts/{rule}.json"
+
+
+def origins_of(experiments):
+    """The origins of some final datasets."""
+    return {name: ORIGINS[f"{RESULTS}/{name}.nc"] for name in experiments}
 
 
 wildcard_constraints:

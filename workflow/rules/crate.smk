@@ -23,10 +23,7 @@ rule crate:
         job={
             "crate": f"{RESULTS}/crate.zip",
             # What must be as it was when the study ran …
-            "now": {
-                "configuration": STUDY.model_dump(mode="json"),
-                "code_digests": CODE,
-            },
+            "now": NOW,
             # … and what travels: not the logs, nor what single jobs made of them.
             "contents": {
                 "workflow": "Snakefile",

@@ -6,10 +6,11 @@
 rule judge:
     input:
         claims="config/claims.yaml",
-        checks=rules.check.output[0],
+        checks=rules.check.output.checks,
         datasets=expand(f"{RESULTS}/{{experiment}}.nc", experiment=EXPERIMENTS),
     output:
-        f"{REPORTS}/claims.json",
+        claims=f"{REPORTS}/claims.json",
+        receipt=receipt_of("judge"),
     log:
         f"{LOGS}/judge.log",
     benchmark:
@@ -20,6 +21,9 @@ rule judge:
         mem_mb=1000,
         runtime=10,
     params:
-        job={"code": code_of("judge", "judge.py", kinds=EXPERIMENTS)},
+        job={
+            "origins": origins_of(EXPERIMENTS),
+            "code": code_of("judge", "judge.py", kinds=EXPERIMENTS),
+        },
     script:
         "../scripts/judge.py"

@@ -4,6 +4,16 @@
 #           the claims and the notebooks; the whole configuration
 #           results/manifest.volatile.json: when, where and in which environment it was made
 
+# Rules that leave files which do not tell themselves whose they are.
+RECEIPTS = {
+    one: receipt_of(one)
+    for one in (
+        "check",
+        "judge",
+        *(f"render_{notebook}" for notebook in NOTEBOOKS),
+        "index",
+    )
+}
 # Every file that the study leaves, and the rule that makes it.
 MADE_BY = {
     **{
@@ -30,6 +40,7 @@ MADE_BY = {
     },
     f"{REPORTS}/index.html": "index",
     f"{REPORTS}/claims.html": "index",
+    **{receipt: one for one, receipt in RECEIPTS.items()},
 }
 
 
@@ -58,11 +69,20 @@ rule manifest:
             "configuration": STUDY.model_dump(mode="json"),
             "made_by": MADE_BY,
             "code_digests": CODE,
+            "origins": ORIGINS,
+            "receipts": RECEIPTS,
             "logs": LOGS,
             "code": code_of("manifest", "manifest.py", kinds=KINDS.values()),
         },
     script:
         "../scripts/manifest.py"
+
+
+# What a study that ran now would be made by.
+NOW = {
+    "configuration": STUDY.model_dump(mode="json"),
+    "code_digests": {rule: CODE[rule] for rule in MADE_BY.values()},
+}
 
 
 # Takes nothing, so that nothing is made again before it is looked at.
@@ -78,6 +98,7 @@ rule verify:
         job={
             "manifest": f"{RESULTS}/manifest.json",
             "against": os.environ.get("AGAINST", ""),
+            "now": NOW,
         },
     script:
         "../scripts/verify.py"

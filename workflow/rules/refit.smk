@@ -40,11 +40,7 @@ rule decide:
         mem_mb=1500,
         runtime=30,
     params:
-        job=job_of(
-            "decide",
-            n_states=STUDY.experiments.decision_regret.states,
-            seed=STUDY.seed,
-        ),
+        job=job_of("decide"),
     script:
         "../scripts/stage.py"
 

@@ -68,7 +68,8 @@ for notebook, of_notebook in NOTEBOOKS.items():
             f"render_{notebook}"
         input:
             notebook=f"notebooks/{notebook}.ipynb",
-            claims=rules.judge.output[0],
+            claims=rules.judge.output.claims,
+            judged=rules.judge.output.receipt,
             datasets=expand(
                 f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]
             ),
@@ -92,6 +93,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
                 figure=of_notebook["figures"],
                 suffix=[suffix for suffix in FORMATS if suffix != "svg"],
             ),
+            receipt=receipt_of(f"render_{notebook}"),
         log:
             f"{LOGS}/render/{notebook}.log",
         benchmark:
@@ -105,6 +107,8 @@ for notebook, of_notebook in NOTEBOOKS.items():
             job={
                 "title": notebook.replace("_", " ").capitalize(),
                 "parameters": {"results": RESULTS, "reports": REPORTS},
+                "origins": origins_of(of_notebook["experiments"]),
+                "judged_by": CODE["judge"],
                 "code": code_of(
                     f"render_{notebook}",
                     "render.py",
@@ -126,7 +130,8 @@ for notebook, of_notebook in NOTEBOOKS.items():
 
 rule index:
     input:
-        claims=rules.judge.output[0],
+        claims=rules.judge.output.claims,
+        judged=rules.judge.output.receipt,
         pages=expand(f"{REPORTS}/{{notebook}}.html", notebook=NOTEBOOKS),
     output:
         page=report(
@@ -137,6 +142,7 @@ rule index:
             caption="../report/claims.rst",
             category="Reports",
         ),
+        receipt=receipt_of("index"),
     log:
         f"{LOGS}/index.log",
     benchmark:
@@ -152,6 +158,7 @@ rule index:
             "experiments": EXPERIMENTS,
             "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
             "formats": FORMATS,
+            "judged_by": CODE["judge"],
             "code": code_of("index", "index.py", kinds=EXPERIMENTS, also=TEMPLATES),
         },
     script:

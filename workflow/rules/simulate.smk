@@ -16,6 +16,6 @@ rule simulate:
         mem_mb=1000,
         runtime=10,
     params:
-        job=job_of("simulate", seed=STUDY.seed),
+        job=job_of("simulate"),
     script:
         "../scripts/stage.py"

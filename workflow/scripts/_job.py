@@ -1,6 +1,5 @@
 """What every script shares: its log, and what it says when it fails."""
 
-import json
 import logging
 import os
 import sys
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-from sparseact.study.workplace import join
+from sparseact.study.workplace import alone, join
 
 
 @contextmanager
@@ -24,11 +23,11 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
     logging.raiseExceptions = False
     started = perf_counter()
     try:
-        logging.basicConfig(
-            filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
-        )
-        logging.captureWarnings(True)
-        with join(os.environ["STUDY_LOCK"]):
+        with join(os.environ["STUDY_LOCK"], os.environ["STUDY_RUN"]), alone(path):
+            logging.basicConfig(
+                filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
+            )
+            logging.captureWarnings(True)
             yield snakemake.params.job
     except Exception as error:
         sentence = str(error) or type(error).__name__
@@ -37,9 +36,3 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
         logging.error("%s", sentence if own else traceback.format_exc())
         sys.exit(f"{snakemake.rule} failed: {sentence}\n(details in {path})")
     logging.info("done in %.1f s", perf_counter() - started)
-
-
-def provenance(params: dict[str, Any]) -> dict[str, str]:
-    """What a dataset says of the configuration and the code that made it, as attributes."""
-    asked = json.dumps(params["configuration"], sort_keys=True)
-    return {"configuration": asked, "code_digest": params["code"]}

@@ -2,18 +2,18 @@
 
 import json
 import logging
-from pathlib import Path
 
 from _job import job
-from sparseact.study import checks, store
+from sparseact.study import checks, receipt, store
 
-with job(snakemake):
+with job(snakemake) as params:
     made = {}
-    for path in snakemake.input:
-        name = Path(path).stem
+    for (name, origin), path in zip(params["origins"].items(), snakemake.input, strict=True):
         try:
-            made[name] = checks.check(name, store.open_dataset(path, name))
+            made[name] = checks.check(name, store.open_dataset(path, name, origin))
         except checks.CheckError as error:
             raise checks.CheckError(f"{path}: {error}") from None
         logging.info("%s: %d checks hold", name, len(made[name]))
-    store.write_text(snakemake.output[0], json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    left = snakemake.output.checks
+    store.write_text(left, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    receipt.write(snakemake.output.receipt, params["code"], [left])

@@ -7,7 +7,7 @@ from sparseact.study import crate, manifest
 
 with job(snakemake) as params:
     told = manifest.read(params["contents"]["manifest"])
-    wrong = [*crate.changes(told, **params["now"]), *manifest.mismatches(told)]
+    wrong = [*manifest.changes(told, **params["now"]), *manifest.mismatches(told)]
     if wrong:
         raise manifest.ManifestError("\n".join(wrong))
     crate.write(params["crate"], **params["contents"])

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 from _job import job
-from sparseact.study import report, store
+from sparseact.study import receipt, report, store
 
 with job(snakemake) as params:
+    receipt.check(snakemake.input.judged, params["judged_by"])
     verdicts = json.loads(Path(snakemake.input.claims).read_text())
     where = {
         "notebooks": params["notebooks"],
@@ -18,3 +19,5 @@ with job(snakemake) as params:
         verdicts, formats=params["formats"], experiments=params["experiments"], **where
     )
     store.write_text(snakemake.output.page, page)
+    left = [snakemake.output.page, snakemake.output.claims]
+    receipt.write(snakemake.output.receipt, params["code"], left)

@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from _job import job
-from sparseact.study import manifest, store
+from sparseact.study import manifest, receipt, store
 
 
 def commit():
@@ -43,8 +43,14 @@ def write(path, content):
 
 
 with job(snakemake) as params:
+    for rule, path in params["receipts"].items():
+        receipt.check(path, params["code_digests"][rule])
     artefacts = {
-        path: {"rule": rule, "code_digest": params["code_digests"][rule], **manifest.entry(path)}
+        path: {
+            "rule": rule,
+            "code_digest": params["code_digests"][rule],
+            **manifest.entry(path, params["origins"].get(path)),
+        }
         for path, rule in sorted(params["made_by"].items())
     }
     told = {

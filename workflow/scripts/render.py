@@ -17,16 +17,26 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
-from sparseact.study import report, store  # noqa: E402
+from sparseact.study import receipt, report, store  # noqa: E402
 
 with job(snakemake) as params, private:
-    origin = {f"{path} (sha256)": store.sha256(path) for path in snakemake.input}
+    # Notebooks trust what they read.
+    receipt.check(snakemake.input.judged, params["judged_by"])
+    datasets = snakemake.input.datasets
+    for (name, origin), path in zip(params["origins"].items(), datasets, strict=True):
+        store.load(path, name, origin)
+    read = [snakemake.input.notebook, snakemake.input.claims, *datasets]
     report.render(
         snakemake.input.notebook,
         snakemake.output.notebook,
         snakemake.output.page,
         title=params["title"],
         parameters=params["parameters"],
-        origin={**origin, "code (digest)": params["code"]},
+        origin={
+            **{f"{path} (sha256)": store.sha256(path) for path in read},
+            "code (digest)": params["code"],
+        },
         failed=Path(snakemake.log[0]).with_suffix(".ipynb"),
     )
+    left = {*snakemake.output} - {snakemake.output.receipt}
+    receipt.write(snakemake.output.receipt, params["code"], left)

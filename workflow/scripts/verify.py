@@ -9,9 +9,9 @@ from sparseact.study import manifest
 with job(snakemake) as params:
     ours = manifest.read(params["manifest"])
     wrong = list(manifest.mismatches(ours))
-    said = []
+    said = list(manifest.changes(ours, **params["now"]))
     if beside := manifest.strays(ours):
-        said = [f"{len(beside)} datasets are of another grid and not looked at: {beside[0]}, …"]
+        said += [f"{len(beside)} datasets are of another grid and not looked at: {beside[0]}, …"]
     if params["against"]:
         theirs = manifest.read(params["against"])
         # Another run's files stand beside its manifest as ours do beside ours.

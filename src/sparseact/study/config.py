@@ -52,6 +52,7 @@ Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
 
+_UNKNOWN = "unknown key; config/README.md lists the keys there are"
 # Mistakes listed in one message.
 _SHOWN = 20
 
@@ -463,6 +464,20 @@ class Study(_Model):
                 raise ConfigError(f"{key}: {error}") from None
 
 
+def _strange_keys(value: Any, path: str = "") -> Iterator[str]:
+    """A message for each key of a section that is no text that can be shown."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            where = f"{path}." if path else ""
+            if isinstance(key, str) and key.isprintable():
+                yield from _strange_keys(inner, f"{where}{key}")
+            else:
+                yield f"{where}{_shown(key)}: {_UNKNOWN}"
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _strange_keys(inner, f"{path}[{place}]")
+
+
 def load_study(config: Mapping[str, Any]) -> Study:
     """Check a configuration as read from YAML.
 
@@ -472,11 +487,14 @@ def load_study(config: Mapping[str, Any]) -> Study:
         One message that names every key at fault and says what is allowed.
     """
     try:
-        study = Study.model_validate(config)
+        wrong = [*_strange_keys(config)]
+        study = None if wrong else Study.model_validate(config)
     except ValidationError as error:
         wrong = [_explain(one) for one in error.errors(include_url=False)]
+    if wrong:
         more = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        raise ConfigError("\n".join(wrong[:_SHOWN] + more)) from None
+        raise ConfigError("\n".join(wrong[:_SHOWN] + more))
+    assert study is not None
     cells = {name: study.cells(name) for name in Experiments.model_fields}
     every = [cell for of_experiment in cells.values() for cell in of_experiment]
     # What experiments share is done once, with the trials and rounds of all of them.
@@ -561,7 +579,7 @@ def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) ->
 def _explain(error: Any) -> str:
     path = _path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{path}: unknown key; config/README.md lists the keys there are"
+        return f"{path}: {_UNKNOWN}"
     if error["type"] == "missing":
         return f"{path}: this key is required"
     if error["type"] in ("model_type", "dict_type"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,33 +44,6 @@ _FORMATS = {
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
 }
-
-
-def changes(
-    manifest: Mapping[str, Any],
-    configuration: Mapping[str, Any],
-    code_digests: Mapping[str, str],
-) -> Iterator[str]:
-    """A sentence for each thing that made the study and is not, or no longer, what it was.
-
-    Parameters
-    ----------
-    manifest : mapping
-        Of the finished study.
-    configuration : mapping
-        As it is asked for now.
-    code_digests : mapping of str to str
-        Digest of the code behind each rule, as it is now.
-    """
-    if manifest["configuration"] != configuration:
-        yield "the configuration is not the one that the study ran with; run it again"
-    for path, digest in manifest["sources"].items():
-        if sha256(path) != digest:
-            yield f"{path} has changed since the study finished; run it again"
-    ran = {told["rule"]: told["code_digest"] for told in manifest["artefacts"].values()}
-    other = sorted(rule for rule, digest in ran.items() if digest != code_digests.get(rule))
-    if other:
-        yield f"the code of {', '.join(other)} has changed since the study finished; run it again"
 
 
 def write(

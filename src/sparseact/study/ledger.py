@@ -77,7 +77,7 @@ class Claim(_Model):
     statement: str
     source: str
     experiment: str
-    figure: str
+    figure: Annotated[str, Field(pattern="^[a-z_]+$")]
     statistic: str
     evidence: str
     holds_if: Literal["every", "condition"]
@@ -114,11 +114,12 @@ def load_claims(entries: Any) -> tuple[Claim, ...]:
             claims.append(Claim.model_validate(entry))
         except ValidationError as error:
             first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
-            raise LedgerError(f"claim {name}: {path}: {first['msg']}") from None
+            where = [str(name), ".".join(str(part) for part in first["loc"]), first["msg"]]
+            raise LedgerError("claim " + ": ".join(part for part in where if part)) from None
     ids = [claim.id for claim in claims]
     if len(set(ids)) != len(ids):
-        raise LedgerError(f"the ledger names a claim twice: {ids}")
+        twice = sorted({one for one in ids if ids.count(one) > 1})
+        raise LedgerError(f"the ledger names a claim twice: {', '.join(twice)}")
     return tuple(claims)
 
 
@@ -213,11 +214,23 @@ def _plain(number: float) -> float | None:
 def judge_all(
     claims: tuple[Claim, ...], open_experiment: Callable[[str], xr.Dataset]
 ) -> list[dict[str, Any]]:
-    """Verdicts on all claims; ``open_experiment`` gives an experiment's dataset by name."""
+    """Verdicts on all claims; ``open_experiment`` gives an experiment's dataset by name.
+
+    Raises
+    ------
+    LedgerError
+        As :func:`judge`, or if a claim names an experiment that there is not.
+    """
     opened: dict[str, Any] = {}
     for claim in claims:
         if claim.experiment not in opened:
-            opened[claim.experiment] = open_experiment(claim.experiment)
+            try:
+                opened[claim.experiment] = open_experiment(claim.experiment)
+            except KeyError:
+                raise LedgerError(
+                    f"claim {claim.id}: experiment: there is none that is called "
+                    f"{claim.experiment!r}"
+                ) from None
     return [judge(claim, opened[claim.experiment]) for claim in claims]
 
 

@@ -39,17 +39,17 @@ class ManifestError(ValueError):
     """A manifest cannot be used; the message names the file and says what to do."""
 
 
-def entry(path: str | Path) -> Entry:
-    """What a manifest says of a file: its digest, and of data its origin and its values.
+def entry(path: str | Path, origin: str | None = None) -> Entry:
+    """What a manifest says of a file: its digest, and of data what made them and their values.
 
     Raises
     ------
     DatasetError
-        If a dataset is damaged.
+        If a dataset is damaged, or of another origin than the one named.
     """
     told: Entry = {"sha256": sha256(path)}
     if Path(path).suffix == ".nc":
-        arrays, attributes = load(path)
+        arrays, attributes = load(path, origin=origin)
         told["code_digest"] = attributes["code_digest"]
         told["configuration"] = json.loads(str(attributes["configuration"]))
         told["values"] = values(arrays)
@@ -119,7 +119,11 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     try:
         told: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        _ = [entry["sha256"] for entry in told["artefacts"].values()]
+        parts = [told[name] for name in ("artefacts", "configuration", "sources")]
+        entries = [*told["artefacts"].values()]
+        if not all(isinstance(part, dict) for part in parts) or not entries:
+            raise TypeError
+        _ = [(entry["sha256"], entry["rule"], entry["code_digest"]) for entry in entries]
     except FileNotFoundError:
         raise ManifestError(
             f"there is no manifest {path}: a finished study writes one, so run it first"
@@ -141,6 +145,33 @@ def mismatches(manifest: Mapping[str, Any]) -> Iterator[str]:
         else:
             if found != told["sha256"]:
                 yield f"{path} has changed since the study finished; remove it and run again"
+
+
+def changes(
+    manifest: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    code_digests: Mapping[str, str],
+) -> Iterator[str]:
+    """A sentence for each thing that made the study and is not, or no longer, what it was.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the finished study.
+    configuration : mapping
+        As it is asked for now.
+    code_digests : mapping of str to str
+        Digest of the code behind each rule, as it is now.
+    """
+    if manifest["configuration"] != configuration:
+        yield "the configuration is not the one that the study ran with; run it again"
+    for path, digest in manifest["sources"].items():
+        if not Path(path).exists() or sha256(path) != digest:
+            yield f"{path} has changed since the study finished; run it again"
+    ran = {told["rule"]: told["code_digest"] for told in manifest["artefacts"].values()}
+    other = sorted(rule for rule, digest in ran.items() if digest != code_digests.get(rule))
+    if other:
+        yield f"the code of {', '.join(other)} has changed since the study finished; run it again"
 
 
 def strays(manifest: Mapping[str, Any]) -> list[str]:

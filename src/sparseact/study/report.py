@@ -97,6 +97,8 @@ def render(
                 f"{notebook}: cell {error.exec_count} raised {error.ename}: {error.evalue}; "
                 f"the notebook as far as it ran is {failed}"
             ) from None
+        except nbformat.reader.NotJSONError:
+            raise ReportError(f"{notebook} is no notebook: it is not JSON") from None
         except (NoSuchKernel, RuntimeError) as error:
             raise ReportError(
                 f"{notebook}: its kernel is missing or died ({error}); if it does again, install "

@@ -25,6 +25,7 @@ import netCDF4
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.study.origin import origin_of
 from sparseact.study.variables import KINDS, VARIABLES
 
 if TYPE_CHECKING:
@@ -148,26 +149,32 @@ def _unwritable(path: Path, reason: str) -> DatasetError:
     return DatasetError(f"{path} cannot be written: {reason}; its disk has {free:.1f} MiB left")
 
 
-def read(path: str | Path, kind: str, **attributes: str | int) -> Arrays:
+def read(path: str | Path, kind: str, origin: str | None = None) -> Arrays:
     """Read a dataset whole, as plain arrays.
 
     Parameters
     ----------
     path : path
     kind : str
-    **attributes
-        Global attributes that it must carry, so that one result is not taken for another.
+    origin : str, optional
+        The :func:`~sparseact.study.origin.origin` that it must have, so that one result is not
+        taken for another.
 
     Raises
     ------
     DatasetError
-        If the file is missing, damaged, of another kind, or not what the registry says.
+        If the file is missing, damaged, of another kind or origin, or not what the registry says.
     """
-    return load(path, kind, attributes)[0]
+    return load(path, kind, origin)[0]
 
 
-def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
+def open_dataset(path: str | Path, kind: str, origin: str | None = None) -> xr.Dataset:
     """Read a dataset whole and checked, with its labels and attributes.
+
+    Parameters
+    ----------
+    path, kind, origin
+        As in :func:`read`.
 
     Raises
     ------
@@ -176,7 +183,7 @@ def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
     """
     import xarray as xr
 
-    arrays, told = load(path, kind)
+    arrays, told = load(path, kind, origin)
     dims = KINDS[kind].variables
     variables = {name: (dims[name], values, _attributes(name)) for name, values in arrays.items()}
     coords = {name: value for name, value in variables.items() if dims[name] == (name,)}
@@ -185,7 +192,7 @@ def open_dataset(path: str | Path, kind: str) -> xr.Dataset:
 
 
 def load(
-    path: str | Path, kind: str | None = None, attributes: Mapping[str, str | int] | None = None
+    path: str | Path, kind: str | None = None, origin: str | None = None
 ) -> tuple[Arrays, Attributes]:
     """Arrays and global attributes of a dataset, of any kind if none is named.
 
@@ -204,19 +211,26 @@ def load(
             f"{path} is damaged, or no dataset of a study: it does not end with the digest of what "
             "it holds; remove it and run again"
         )
-    with netCDF4.Dataset(str(path), memory=held) as file:
-        file.set_auto_mask(False)
-        told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
-        arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
-        dims = {name: variable.dimensions for name, variable in file.variables.items()}
-    kind = kind or str(told.get("sparseact_kind"))
-    for key, wanted in {"sparseact_kind": kind, **(attributes or {})}.items():
-        if told.get(key) != wanted or kind not in KINDS:
-            says = f"says {told[key]!r}" if key in told else "does not say"
-            raise DatasetError(
-                f"{path} is not what belongs there: {key} should be {wanted!r}, and it {says}; "
-                "remove it and run again"
-            )
+    try:
+        with netCDF4.Dataset(str(path), memory=held) as file:
+            file.set_auto_mask(False)
+            told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
+            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+            dims = {name: variable.dimensions for name, variable in file.variables.items()}
+    except OSError as error:
+        raise DatasetError(f"{path} is no netCDF ({error}); remove it and run again") from None
+    found = str(told.get("sparseact_kind"))
+    if found not in KINDS or (kind or found) != found:
+        raise DatasetError(
+            f"{path} is not what belongs there: a {kind or 'known'} dataset should be, and it is a "
+            f"{found} dataset; remove it and run again"
+        )
+    kind = found
+    if origin is not None and origin_of(told) != origin:
+        raise DatasetError(
+            f"{path} is not what belongs there: another configuration or other code made it; "
+            "remove it and run again"
+        )
     for name, expected in KINDS[kind].variables.items():
         if name in dims and dims[name] != expected:
             raise DatasetError(

@@ -40,44 +40,92 @@ def require_writable(folders: Iterable[str | Path]) -> None:
             )
 
 
-def hold(path: str | Path) -> IO[str]:
-    """Claim a study for this process, for as long as it keeps what is returned.
+def hold(path: str | Path, run: str) -> IO[str]:
+    """Claim a study for a run, for as long as this process keeps what is returned.
 
     Jobs :func:`join`, so that the study is claimed until they have ended too. The system gives a
     claim back when its process ends, however it ends: a run that was killed leaves nothing to
     unlock, and is not followed by another while jobs that it left behind are still at work.
+
+    Parameters
+    ----------
+    path : path
+        The file that is locked.
+    run : str
+        What tells this run from others.
 
     Raises
     ------
     WorkplaceError
         If another process holds or has joined the study, or the file cannot be locked.
     """
-    return _locked(
-        path,
-        (fcntl.LOCK_EX, fcntl.LOCK_SH),  # nobody else is there; now for this run and its jobs
-        f"another run, or a job that one left behind, is at work on this study (it holds {path}); "
-        "wait until it has ended, or end it",
-    )
+    lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, _TAKEN)
+    lock.truncate(0)
+    lock.write(run)
+    lock.flush()
+    return _lock(lock, path, fcntl.LOCK_SH | fcntl.LOCK_NB, _TAKEN)
 
 
-def join(path: str | Path) -> IO[str]:
-    """Take part in the run that holds a study, for as long as this process keeps what is returned.
+def require_free(path: str | Path) -> None:
+    """Make sure that nobody holds a study; the file stays as it is.
 
     Raises
     ------
     WorkplaceError
-        If the run that this is a job of is gone and another begins, or the file cannot be locked.
+        As :func:`hold`.
     """
-    return _locked(path, (fcntl.LOCK_SH,), f"this job's run is gone, and another begins ({path})")
+    if Path(path).exists():
+        _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, _TAKEN).close()
 
 
-def _locked(path: str | Path, hows: Iterable[int], taken: str) -> IO[str]:
+def join(path: str | Path, run: str) -> IO[str]:
+    """Take part in a run that holds a study, for as long as this process keeps what is returned.
+
+    Raises
+    ------
+    WorkplaceError
+        If that run is gone and another has begun, or the file cannot be locked.
+    """
+    gone = "the run that began this job is gone, and another has begun (it holds {path})"
+    lock = _locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB, gone)
+    lock.seek(0)
+    if lock.read() != run:
+        raise WorkplaceError(gone.format(path=path))
+    return lock
+
+
+def alone(path: str | Path) -> IO[str]:
+    """Wait until no other process does the same job, then do it for as long as this is kept.
+
+    A cluster that forgot a job, or was long away, may have it done twice at a time.
+
+    Raises
+    ------
+    WorkplaceError
+        If the file, which is the job's own, cannot be locked.
+    """
+    return _locked(path, fcntl.LOCK_EX)
+
+
+_TAKEN = (
+    "another run, or a job that one left behind, is at work on this study (it holds {path}); wait "
+    "until it has ended, or end it"
+)
+
+
+def _locked(path: str | Path, how: int, taken: str = "") -> IO[str]:
     try:
-        lock = Path(path).open("a+")  # noqa: SIM115 — it stays open
-        for how in hows:
-            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        lock = Path(path).open("a+", encoding="utf-8")  # noqa: SIM115 — it stays open
+    except OSError as error:
+        raise WorkplaceError(f"{path} cannot be locked: {error.strerror}") from None
+    return _lock(lock, path, how, taken)
+
+
+def _lock(lock: IO[str], path: str | Path, how: int, taken: str) -> IO[str]:
+    try:
+        fcntl.flock(lock, how)
     except BlockingIOError:
-        raise WorkplaceError(taken) from None
+        raise WorkplaceError(taken.format(path=path)) from None
     except OSError as error:
         raise WorkplaceError(f"{path} cannot be locked: {error.strerror}") from None
     return lock

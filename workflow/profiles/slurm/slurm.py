@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""What Snakemake asks of Slurm: can it be used, take this job, how is that job.
+
+It runs once for every question, and so imports nothing that is slow to load.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# States of a job that goes on; COMPLETED is success, and any other is failure.
+GOES_ON = {
+    *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING"),
+    *("RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STAGE_OUT", "PREEMPTED"),
+}
+# Seconds that an answer of the controller serves all who ask: it must not be asked for each job.
+FRESH = 2
+# The study that jobs are of, whose lock it is, and the folder of its logs.
+STUDY = Path(os.environ.get("STUDY_LOCK", "logs/.lock"))
+LOGS = STUDY.parent / "slurm"
+PROFILE = "workflow/profiles/slurm/config.yaml"
+
+
+def ask(*command):
+    """What a command of Slurm says, and why it failed."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = done.stderr.replace(f"{command[0]}: ", "").replace("error: ", "").splitlines()
+    return done.stdout, "; ".join(lines) if done.returncode else ""
+
+
+def options(partition, account):
+    """The site's options of sbatch, as far as they are set."""
+    site = {"partition": partition, "account": account}
+    return [f"--{name}={value}" for name, value in site.items() if value]
+
+
+def check(partition, account):
+    """Why Slurm cannot be used for this study, in a sentence; None if it can."""
+    missing = [name for name in ("sbatch", "squeue", "scancel") if not shutil.which(name)]
+    if missing:
+        return f"{', '.join(missing)} not found: load the site's Slurm, or use another profile"
+    partitions, failed = ask("sinfo", "--noheader", "--format=%R")
+    if failed:
+        return f"Slurm does not answer: {failed}"
+    if partition and partition not in partitions.split():
+        known = ", ".join(partitions.split())
+        return f"slurm_partition {partition!r} in {PROFILE} is not one of the site's: {known}"
+    _, failed = ask("sbatch", "--test-only", *options(partition, account), "--wrap=true")
+    if failed:
+        return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
+    queue, _ = ask("squeue", "--me", "--noheader", "--format=%i|%Z|%k")
+    ours = [line.split("|") for line in queue.splitlines()]
+    left = " ".join(job for job, *of in ours if of == [str(Path.cwd()), str(STUDY)])
+    if left:
+        return f"jobs of an earlier run are in the queue; wait for them, or: scancel {left}"
+    return None
+
+
+def submit(script, name, memory, minutes, cpus, partition, account):
+    """Submit a job, print its id, and return the exit code of sbatch."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    command = [
+        *("sbatch", "--parsable", *options(partition, account)),
+        # A job that lost its node is Snakemake's to submit again.
+        *("--no-requeue", f"--job-name={name}", f"--comment={STUDY}"),
+        *(f"--mem={memory}", f"--time={minutes}", f"--cpus-per-task={cpus}"),
+        *(f"--output={LOGS}/%x-%j.log", script),
+    ]
+    return subprocess.run(command).returncode
+
+
+def status(job):
+    """``running``, ``success`` or ``failed``."""
+    states = queue_since(time.time() - FRESH)
+    if states is not None and job not in states:
+        states = queue_since(time.time())
+    if states is None:  # a controller that is away comes back
+        return "running"
+    state = states.get(job) or ended(job)
+    return "success" if state == "COMPLETED" else "running" if state in GOES_ON else "failed"
+
+
+def queue_since(moment):
+    """The state of every job, as Slurm told after a moment; None if it does not answer."""
+    with (LOGS / ".queue").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_mtime < moment:
+            told, failed = ask(
+                "squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i %T"
+            )
+            if failed:
+                return None
+            file.truncate(0)
+            file.write(told)
+            file.flush()
+            os.utime(file.fileno())
+        file.seek(0)
+        return dict(line.split() for line in file)
+
+
+def ended(job):
+    """The state of a job that ended so long ago that the queue forgot it; empty if none knows."""
+    if not shutil.which("sacct"):
+        return ""
+    told, _ = ask("sacct", "--noheader", "--allocations", "--format=State", f"--jobs={job}")
+    return told.split()[0] if told.split() else ""
+
+
+def main():
+    """Answer on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    questions = parser.add_subparsers(dest="question", required=True)
+    of_check, of_submit, of_status = map(questions.add_parser, ("check", "submit", "status"))
+    for one in (of_check, of_submit):
+        one.add_argument("--partition", default="")
+        one.add_argument("--account", default="")
+    for name in ("name", "memory", "minutes", "cpus"):
+        of_submit.add_argument(f"--{name}", required=True)
+    of_submit.add_argument("script")
+    of_status.add_argument("job")
+    asked = vars(parser.parse_args())
+    question = asked.pop("question")
+    if question == "submit":
+        return submit(**asked)
+    if question == "status":
+        print(status(**asked))
+        return 0
+    return check(**asked)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
