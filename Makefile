@@ -13,7 +13,7 @@ SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
   $(BIN)/snakemake --workflow-profile workflow/profiles/local --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help env study quick verify crate test test-faults test-slurm check lock schema rulegraph snakemake-report clean
+.PHONY: help env study quick verify estimate crate test test-faults test-slurm check lock schema rulegraph snakemake-report clean
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +36,9 @@ quick: $(READY)  ## Run a cut of the study that takes about a minute
 
 verify: $(READY)  ## Hold what is there against its manifest (CONFIG=another, AGAINST=another run's)
 	@AGAINST="$(AGAINST)" $(SNAKEMAKE) verify $(if $(CONFIG),--configfile $(CONFIG))
+
+estimate: $(READY)  ## Tell what a study will cost (CONFIG=another; MEASURE=1 learns from its benchmarks)
+	@MEASURE="$(MEASURE)" $(SNAKEMAKE) estimate $(if $(CONFIG),--configfile $(CONFIG))
 
 crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=another)
 	@$(SNAKEMAKE) crate $(if $(CONFIG),--configfile $(CONFIG))

@@ -36,6 +36,7 @@ include: "workflow/rules/judge.smk"
 include: "workflow/rules/render.smk"
 include: "workflow/rules/manifest.smk"
 include: "workflow/rules/crate.smk"
+include: "workflow/rules/estimate.smk"
 
 
 # What is not worth a job of its own on a cluster.
@@ -50,6 +51,7 @@ localrules:
     manifest,
     verify,
     crate,
+    estimate,
 
 
 rule all:

@@ -452,6 +452,24 @@ def test_a_new_value_in_a_grid_runs_only_what_is_new(copy, experiment, changes, 
     assert copy.planned("datasets") == expected
 
 
+def test_an_estimate_is_told_beside_what_it_took_and_learnt_from_that(copy):
+    said = copy.run("estimate").stderr
+    assert re.search(r"^recover +11 ", said, re.MULTILINE)
+    assert re.search(r"it took \d+\.\d\d: the estimate is off by [+-]\d+%", said), said
+    walls = [float(one) for one in re.findall(r"^on +\d+ cores +([\d.]+) min", said, re.MULTILINE)]
+    assert len(walls) > 3
+    assert walls == sorted(walls, reverse=True)
+    costs = copy.folder / "workflow/costs.json"
+    before = costs.read_text()
+    said = copy.run("estimate", MEASURE="1").stderr
+    assert costs.read_text() != before
+    assert "the estimate is off by +0%" in said or "off by -0%" in said
+    (copy.folder / "logs/tiny/judge.tsv").unlink()
+    assert "judge has no benchmark" in copy.run("estimate", MEASURE="1").stderr
+    # What a job costs is no part of what it does.
+    assert copy.planned() == {}
+
+
 def test_snakemakes_own_report_is_written_offline(copy):
     done = copy.run("--report", "report.html")
     assert done.returncode == 0, done.stdout + done.stderr

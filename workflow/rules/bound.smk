@@ -15,8 +15,7 @@ rule bound:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=60,
+        **needs_of("bound"),
     params:
         job=job_of("bound"),
     script:

@@ -16,8 +16,7 @@ rule check:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=10,
+        **growing(mem_mb=300, runtime=5),
     params:
         job={
             "origins": origins_of(EXPERIMENTS),

@@ -54,8 +54,7 @@ for experiment, stages in STAGES.items():
         conda:
             "../../environment.yml"
         resources:
-            mem_mb=1500,
-            runtime=30,
+            **growing(mem_mb=700, runtime=10),
         params:
             job={
                 "configuration": asked,
@@ -95,8 +94,7 @@ rule scaling_law:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **growing(mem_mb=500, runtime=10),
     params:
         job={
             "configuration": LAWS_ASKED,

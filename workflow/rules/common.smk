@@ -1,5 +1,7 @@
 # What every stage shares: the checked configuration, where things go, and the code they run.
 
+import json
+import math
 import subprocess
 import sys
 import uuid
@@ -9,6 +11,7 @@ from pathlib import Path
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
+from sparseact.study import costs
 from sparseact.study.cell import merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
@@ -228,6 +231,32 @@ def job_of(stage):
         "configuration": asked_of(stage, AT[stage][w.cell]),
         "origins": {kind: ORIGINS[path(w)] for kind, path in before.items()},
         "code": STAGE_CODE[stage],
+    }
+
+
+# What jobs cost, for what a cluster must be asked for; `estimate` tells more.
+COSTS_FILE = "workflow/costs.json"
+with open(Path(workflow.basedir) / COSTS_FILE) as file:
+    COSTS = json.load(file)
+
+
+def growing(mem_mb, runtime):
+    """Resources of a rule, in MB and minutes; each further attempt has as much again."""
+    return {
+        "mem_mb": lambda w, attempt: attempt * mem_mb,
+        "runtime": lambda w, attempt: attempt * runtime,
+    }
+
+
+def needs_of(stage):
+    """Resources of a stage's job: its memory, and thrice the time that it is likely to take."""
+
+    def cost(w):
+        return costs.of_stage(COSTS, STUDY, stage, AT[stage][w.cell])
+
+    return {
+        "mem_mb": lambda w, attempt: attempt * math.ceil(cost(w).memory),
+        "runtime": lambda w, attempt: attempt * math.ceil(2 + cost(w).seconds / 20),
     }
 
 

@@ -17,8 +17,7 @@ rule crate:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **growing(mem_mb=1000, runtime=30),
     params:
         job={
             "crate": f"{RESULTS}/crate.zip",

@@ -15,8 +15,7 @@ rule diagnose:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("diagnose"),
     params:
         job=job_of("diagnose"),
     script:

@@ -18,8 +18,7 @@ rule judge:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **growing(mem_mb=300, runtime=5),
     params:
         job={
             "origins": origins_of(EXPERIMENTS),

@@ -62,8 +62,7 @@ rule manifest:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **growing(mem_mb=900, runtime=20),
     params:
         job={
             "configuration": STUDY.model_dump(mode="json"),
@@ -92,8 +91,7 @@ rule verify:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **growing(mem_mb=600, runtime=20),
     params:
         job={
             "manifest": f"{RESULTS}/manifest.json",

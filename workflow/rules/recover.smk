@@ -17,8 +17,7 @@ rule recover:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("recover"),
     params:
         job=job_of("recover"),
     script:
@@ -37,8 +36,7 @@ rule rival:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=60,
+        **needs_of("rival"),
     params:
         job=job_of("rival"),
     script:
@@ -57,8 +55,7 @@ rule detect:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("detect"),
     params:
         job=job_of("detect"),
     script:

@@ -17,8 +17,7 @@ rule refit:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("refit"),
     params:
         job=job_of("refit"),
     script:
@@ -37,8 +36,7 @@ rule decide:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("decide"),
     params:
         job=job_of("decide"),
     script:
@@ -57,8 +55,7 @@ rule dense:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        **needs_of("dense"),
     params:
         job=job_of("dense"),
     script:

@@ -101,8 +101,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
         conda:
             "../../environment.yml"
         resources:
-            mem_mb=1500,
-            runtime=20,
+            **growing(mem_mb=800, runtime=5),
         params:
             job={
                 "title": notebook.replace("_", " ").capitalize(),
@@ -150,8 +149,7 @@ rule index:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=5,
+        **growing(mem_mb=300, runtime=2),
     params:
         job={
             "results": RESULTS,

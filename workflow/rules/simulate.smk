@@ -13,8 +13,7 @@ rule simulate:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs_of("simulate"),
     params:
         job=job_of("simulate"),
     script:

@@ -20,6 +20,8 @@ GOES_ON = {
 }
 # Seconds that an answer of the controller serves all who ask: it must not be asked for each job.
 FRESH = 2
+# Seconds that a submission waits for a controller that is away.
+PATIENCE = 600
 # The study that jobs are of, whose lock it is, and the folder of its logs.
 STUDY = Path(os.environ.get("STUDY_LOCK", "logs/.lock"))
 LOGS = STUDY.parent / "slurm"
@@ -71,7 +73,15 @@ def submit(script, name, memory, minutes, cpus, partition, account):
         *(f"--mem={memory}", f"--time={minutes}", f"--cpus-per-task={cpus}"),
         *(f"--output={LOGS}/%x-%j.log", script),
     ]
-    return subprocess.run(command).returncode
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if "contact slurm controller" not in done.stderr or time.monotonic() > deadline:
+            break
+        time.sleep(FRESH)
+    print(done.stdout, end="")
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
 
 
 def status(job):
@@ -89,7 +99,8 @@ def queue_since(moment):
     """The state of every job, as Slurm told after a moment; None if it does not answer."""
     with (LOGS / ".queue").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_mtime < moment:
+        known = os.fstat(file.fileno())
+        if not known.st_size or known.st_mtime < moment:
             told, failed = ask(
                 "squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i %T"
             )

@@ -1,0 +1,168 @@
+"""What the jobs of a study cost: seconds, memory and storage, told before they run.
+
+How much work a job is follows from its cell. How long a unit of work takes is measured on the
+benchmarks of finished studies and kept in ``workflow/costs.json``. All but the measuring is read
+while the workflow is being planned, and must stay light.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparseact.study.cell import Cell
+from sparseact.study.config import Study, n_supports
+
+# MiB that a job takes before it does anything, and what libraries add to what it keeps: more than
+# any job of the full study took beyond its own estimate.
+_MEMORY = 300
+# Bytes of a file without its values.
+_FILE = 25_000
+
+# Jobs that it takes to tell terms apart.
+_ENOUGH = 10
+
+# The experiment whose memory tells that of a stage; the others keep what all of them do.
+_KEEPS = {
+    "decide": "decision_regret",
+    "dense": "sparsity_necessity",
+    "diagnose": "coherence",
+    "bound": "lower_bounds",
+}
+
+
+class CostsError(RuntimeError):
+    """Costs cannot be told or learnt; the message says why."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one core, MiB of memory, and bytes on disk."""
+
+    seconds: float
+    memory: float
+    storage: float
+
+
+def terms(study: Study, stage: str, cell: Cell) -> tuple[float, ...]:
+    """What the time of a stage's job is a sum of, each up to a factor that is the stage's own.
+
+    Trials, with all that is done once for each number of rounds and step; rounds read; and the
+    operations of the stage. With T rounds in p prefixes, M actions of which B are used in a
+    round, k of them relevant, and latent dimension d.
+    """
+    one, N, T, p = cell.scenario, cell.trials, cell.n_rounds[-1], len(cell.n_rounds)
+    M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
+    # The first correlations read the log once; later ones the rounds that were touched.
+    touched = min(1.0, k * one.use_rate)
+    whitening = 1 if cell.selection == "correlation" else d
+    recovery = (T * B * d * (1 + (k - 1) * p * touched) + p * M * d * k) * whitening
+    operations = {
+        "simulate": T * (B + d),
+        "recover": recovery,
+        "detect": recovery,
+        "rival": sum(cell.n_rounds) * M * d,
+        "refit": p * T * (k * d) ** 2,
+        "decide": p * k * study.experiments.decision_regret.states * k * d,
+        "dense": T * (M * d) ** 2 + p * (M * d) ** 3,
+        "diagnose": (T + p * k * d) * (M * d) ** 2,
+    }
+    if stage == "bound":
+        operations[stage] = p * int(n_supports(M, k)) * (k * d) ** 2
+    return (N * (1.0 + p * k), float(N * T), float(N * operations[stage]))
+
+
+def of_stage(costs: Mapping[str, Any], study: Study, stage: str, cell: Cell) -> Cost:
+    """What a stage's job will cost, by what a unit of work did cost."""
+    factors = costs["stages"][stage]
+    parts = zip(factors, terms(study, stage, cell), strict=True)
+    seconds = costs["start"] + sum(factor * term for factor, term in parts)
+    kept = sum(study.memory(_KEEPS.get(stage, "refit_error"), cell).values())
+    return Cost(seconds, _MEMORY + kept / 2**20, _stored(stage, cell))
+
+
+def of_rule(costs: Mapping[str, Any], rule: str, study: Study) -> Cost:
+    """What the one job of a rule will cost, in proportion to what it draws from the bootstrap.
+
+    Rules that do not are as long as in the study that was measured.
+    """
+    seconds, points = costs["rules"][rule]
+    now = points_of(study, rule)
+    return Cost(seconds * (now / points if points else 1), 2 * _MEMORY, 0.0)
+
+
+def points_of(study: Study, rule: str) -> float:
+    """Trials, rounds and replicates that a collection goes through; 0 of another rule."""
+    if not rule.startswith("collect_"):
+        return 0.0
+    cells = study.cells(rule.removeprefix("collect_"))
+    return float(study.bootstrap * sum(cell.trials * len(cell.n_rounds) for cell in cells))
+
+
+def _stored(stage: str, cell: Cell) -> float:
+    """Bytes that a stage leaves of a cell."""
+    one, N, T, p = cell.scenario, cell.trials, cell.n_rounds[-1], len(cell.n_rounds)
+    if stage != "simulate":
+        return _FILE + 4.0 * N * p * (one.sparsity + 4)
+    width = 1 if one.n_actions <= 256 else 2 if one.n_actions <= 65536 else 4
+    used = one.n_actions / 8 if one.design == "signed" else width * one.actions_per_round
+    return _FILE + N * T * (used + 4.0 * one.latent_dim + 8)
+
+
+def makespan(seconds: Mapping[str, float], after: Mapping[str, Sequence[str]], cores: int) -> float:
+    """Seconds that jobs take together on some cores, each as soon as it can; the longest first.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        How long each job takes, on one core.
+    after : mapping of str to sequence of str
+        What each job waits for.
+    cores : int
+    """
+    waits = {job: len(after[job]) for job in seconds}
+    then: dict[str, list[str]] = {job: [] for job in seconds}
+    for job, others in after.items():
+        for other in others:
+            then[other].append(job)
+    ready = [(-seconds[job], job) for job, number in waits.items() if not number]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < cores:
+            _, job = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[job], job))
+        now, ended = heapq.heappop(running)
+        for job in then[ended]:
+            waits[job] -= 1
+            if not waits[job]:
+                heapq.heappush(ready, (-seconds[job], job))
+    return now
+
+
+def measure(jobs: Sequence[tuple[Sequence[float], float]], start: float) -> list[float]:
+    """Factors of the :func:`terms` of a stage's jobs, from the seconds that the jobs took.
+
+    Least squares of relative errors, no factor below zero; then scaled as a whole, so that all jobs
+    together take as long as they did. Of few jobs, operations alone must explain the time.
+
+    Parameters
+    ----------
+    jobs : sequence of (terms, seconds)
+    start : float
+        Seconds that a job takes before it does anything.
+    """
+    import numpy as np
+    from scipy.optimize import nnls
+
+    x = np.array([one for one, _ in jobs])
+    took = np.array([seconds for _, seconds in jobs])
+    x[:, : x.shape[1] - 1] *= len(took) >= _ENOUGH
+    weights = 1 / took
+    scale = x.max(axis=0) + (x.max(axis=0) == 0)
+    factors = nnls(x / scale * weights[:, None], (took - start) * weights)[0] / scale
+    explained = (x @ factors).sum()
+    return [float(factor) for factor in factors * (took - start).sum() / explained]

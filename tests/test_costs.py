@@ -1,0 +1,90 @@
+"""What a study costs: the fit of unit costs, what is told from them, and how jobs share cores."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparseact.study import costs
+from sparseact.study.config import load_study
+from studies import TINY
+from test_config import updated
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = load_study(updated(yaml.safe_load((ROOT / "config/config.yaml").read_text()), TINY))
+KNOWN = json.loads((ROOT / "workflow/costs.json").read_text())
+CELL = STUDY.cells("phase_transition")[0]
+RIVAL = next(cell for cell in STUDY.cells("coherence") if cell.selection == "group_lasso")
+
+
+def cell_of(stage):
+    of = {"rival": "coherence", "bound": "lower_bounds", "dense": "sparsity_necessity"}
+    return RIVAL if stage == "rival" else STUDY.cells(of.get(stage, "phase_transition"))[0]
+
+
+@given(st.integers(0, 100))
+def test_factors_are_found_again_from_what_jobs_took(seed):
+    rng = np.random.default_rng(seed)
+    factors = np.array([2e-5, 1e-6, 3e-10])
+    x = np.column_stack([10 ** rng.uniform(2, top, 40) for top in (5, 6, 10)])
+    found = costs.measure([(row, 0.3 + float(row @ factors)) for row in x], 0.3)
+    np.testing.assert_allclose(found, factors, rtol=1e-6)
+
+
+def test_factors_are_never_below_zero_and_explain_the_total():
+    rng = np.random.default_rng(3)
+    jobs = [((n, n**2, 1 / n), 1 + rng.random()) for n in np.arange(1.0, 20)]
+    for some in (jobs, jobs[:3]):
+        factors = costs.measure(some, 0.5)
+        assert min(factors) >= 0
+        told = sum(0.5 + float(np.dot(factors, one)) for one, _ in some)
+        assert told == pytest.approx(sum(took for _, took in some))
+    assert factors[:2] == [0, 0]
+
+
+@pytest.mark.parametrize("stage", KNOWN["stages"])
+def test_more_trials_cost_more_of_everything(stage):
+    cell = cell_of(stage)
+    one, more = (costs.of_stage(KNOWN, STUDY, stage, replace(cell, trials=n)) for n in (10, 10_000))
+    assert more.seconds > one.seconds > 0
+    assert more.memory > one.memory > 200
+    assert more.storage > one.storage > 0
+
+
+def test_a_collection_costs_in_proportion_to_what_it_resamples():
+    twice = STUDY.model_copy(update={"bootstrap": 2 * STUDY.bootstrap})
+    one, other = (costs.of_rule(KNOWN, "collect_coverage", study) for study in (STUDY, twice))
+    assert other.seconds == pytest.approx(2 * one.seconds)
+    assert costs.of_rule(KNOWN, "judge", twice) == costs.of_rule(KNOWN, "judge", STUDY)
+
+
+@st.composite
+def plans(draw):
+    """Jobs with the seconds they take, each after some of those before it."""
+    number = draw(st.integers(1, 25))
+    seconds = {f"{i}": draw(st.floats(0.1, 10)) for i in range(number)}
+    after = {
+        f"{i}": [f"{j}" for j in draw(st.sets(st.integers(0, i - 1), max_size=3))] if i else []
+        for i in range(number)
+    }
+    return seconds, after
+
+
+@given(plans(), st.integers(1, 8))
+def test_jobs_share_cores_within_the_bounds_of_any_greedy_plan(plan, cores):
+    seconds, after = plan
+    wall = costs.makespan(seconds, after, cores)
+    ends = {}
+    for job in seconds:
+        ends[job] = seconds[job] + max((ends[one] for one in after[job]), default=0.0)
+    longest, total = max(ends.values()), sum(seconds.values())
+    assert wall >= max(longest, total / cores) - 1e-9
+    # Graham (1966): no more than this for any list, whatever waits for what.
+    assert wall <= total / cores + longest * (1 - 1 / cores) + 1e-9
+    assert costs.makespan(seconds, after, 1) == pytest.approx(total)
+    assert costs.makespan(seconds, after, 100) == pytest.approx(longest)
