@@ -57,10 +57,14 @@ def test_more_trials_cost_more_of_everything(stage):
 
 
 def test_a_collection_costs_in_proportion_to_what_it_resamples():
+    known = {"rules": {"collect_coverage": [3.0, 10.0], "judge": [3.0, 1.0]}}
     twice = STUDY.model_copy(update={"bootstrap": 2 * STUDY.bootstrap})
-    one, other = (costs.of_rule(KNOWN, "collect_coverage", study) for study in (STUDY, twice))
-    assert other.seconds == pytest.approx(2 * one.seconds)
-    assert costs.of_rule(KNOWN, "judge", twice) == costs.of_rule(KNOWN, "judge", STUDY)
+    for rule, factor in (("collect_coverage", 2), ("judge", 1)):
+        one, other = (
+            costs.of_rule(known, rule, costs.size_of(rule, study, 0)) for study in (STUDY, twice)
+        )
+        assert other.seconds == pytest.approx(factor * one.seconds)
+    assert costs.size_of("manifest", STUDY, 7e9) == 7e9
 
 
 @st.composite

@@ -7,7 +7,14 @@ import pytest
 
 from sparseact.study import receipt, store
 from sparseact.study.origin import origin, provenance
-from sparseact.study.workplace import WorkplaceError, alone, hold, join, require_free
+from sparseact.study.workplace import (
+    WorkplaceError,
+    alone,
+    hold,
+    join,
+    require_folders,
+    require_free,
+)
 
 ASKED = {"seed": 3, "cells": [{"n_rounds": (1, 2)}]}
 
@@ -87,6 +94,15 @@ def test_a_job_waits_for_its_double(tmp_path):
     first = alone(tmp_path / "job.log")
     first.close()
     alone(tmp_path / "job.log").close()
+
+
+def test_what_stands_in_the_way_of_a_folder_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    require_folders([tmp_path / "folder", tmp_path / "folder/deep", tmp_path / "new"])
+    (tmp_path / "file").write_text("")
+    for wanted in ("file", "file/deep"):
+        with pytest.raises(WorkplaceError, match=f"{wanted} cannot be written to: .*file is no"):
+            require_folders([tmp_path / wanted])
 
 
 def test_a_lock_that_cannot_be_had_is_named(tmp_path):

@@ -229,6 +229,9 @@ def test_what_cannot_be_is_told_before_anything_is_submitted(
     elif what == "no Slurm on the PATH":
         environment["PATH"] = str(tmp_path)
     elif what == "no controller":
+        configuration = cluster.configuration.read_text()
+        port = re.search(r"SlurmctldPort=\d+", configuration)[0]
+        (tmp_path / "slurm.conf").write_text(configuration.replace(port, "SlurmctldPort=1"))
         environment["SLURM_CONF"] = str(tmp_path / "slurm.conf")
     else:
         (copy.folder / "results/label").write_text("in the way")

@@ -20,6 +20,7 @@ from sparseact.study.variables import kind_digest
 from sparseact.study.workplace import (
     WorkplaceError,
     hold,
+    require_folders,
     require_free,
     require_writable,
 )
@@ -49,6 +50,7 @@ if workflow.is_main_process:
 # Before the study is looked at: another run changes it meanwhile.
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     try:
+        require_folders([RESULTS, REPORTS, LOGS])
         require_free(LOCK)
     except WorkplaceError as error:
         raise WorkflowError(str(error)) from None

@@ -27,6 +27,8 @@ with job(snakemake) as params:
     took = {key: benchmark(one["benchmark"]) for key, one in jobs.items()}
     complete = None not in took.values()
 
+    stored = sum(costs.stored(jobs[key]["rule"], cell) for key, cell in cells.items())
+
     if params["measure"]:
         if not complete:
             missing = next(key for key, seconds in took.items() if seconds is None)
@@ -40,7 +42,7 @@ with job(snakemake) as params:
         learnt = {
             "start": start,
             "stages": {stage: costs.measure(of_stage, start) for stage, of_stage in seen.items()},
-            "rules": {rule: [took[rule], costs.points_of(study, rule)] for rule in rules},
+            "rules": {rule: [took[rule], costs.size_of(rule, study, stored)] for rule in rules},
         }
         store.write_text(params["costs"], json.dumps(learnt, indent=1) + "\n")
 
@@ -48,7 +50,7 @@ with job(snakemake) as params:
     found = {
         key: costs.of_stage(known, study, one["rule"], cells[key])
         if key in cells
-        else costs.of_rule(known, one["rule"], study)
+        else costs.of_rule(known, key, costs.size_of(key, study, stored))
         for key, one in jobs.items()
     }
     lines = [
@@ -64,8 +66,7 @@ with job(snakemake) as params:
         line += f"{sum(one.storage for one in of_rule) / 2**20:9.0f} MB"
         lines.append(line + f"{sum(took[key] for key in keys) / 3600:12.3f}" if complete else line)
     hours = sum(one.seconds for one in found.values()) / 3600
-    stored = sum(one.storage for one in found.values()) / 2**30
-    lines.append(f"in all {hours:.2f} core-hours and {stored:.2f} GB on disk")
+    lines.append(f"in all {hours:.2f} core-hours and {stored / 2**30:.2f} GB on disk")
     if complete:
         real = sum(took.values()) / 3600
         lines.append(

@@ -80,28 +80,30 @@ def of_stage(costs: Mapping[str, Any], study: Study, stage: str, cell: Cell) -> 
     parts = zip(factors, terms(study, stage, cell), strict=True)
     seconds = costs["start"] + sum(factor * term for factor, term in parts)
     kept = sum(study.memory(_KEEPS.get(stage, "refit_error"), cell).values())
-    return Cost(seconds, _MEMORY + kept / 2**20, _stored(stage, cell))
+    return Cost(seconds, _MEMORY + kept / 2**20, stored(stage, cell))
 
 
-def of_rule(costs: Mapping[str, Any], rule: str, study: Study) -> Cost:
-    """What the one job of a rule will cost, in proportion to what it draws from the bootstrap.
+def of_rule(costs: Mapping[str, Any], rule: str, size: float) -> Cost:
+    """What the one job of a rule will cost, in proportion to its :func:`size_of`."""
+    seconds, measured = costs["rules"][rule]
+    return Cost(seconds * size / measured, 2 * _MEMORY, 0.0)
 
-    Rules that do not are as long as in the study that was measured.
+
+def size_of(rule: str, study: Study, stored: float) -> float:
+    """What the time of a rule's one job grows with; 1 of a rule whose time hardly grows.
+
+    A collection goes through trials, rounds and replicates; the manifest reads all that is
+    ``stored``, in bytes.
     """
-    seconds, points = costs["rules"][rule]
-    now = points_of(study, rule)
-    return Cost(seconds * (now / points if points else 1), 2 * _MEMORY, 0.0)
-
-
-def points_of(study: Study, rule: str) -> float:
-    """Trials, rounds and replicates that a collection goes through; 0 of another rule."""
+    if rule == "manifest":
+        return stored
     if not rule.startswith("collect_"):
-        return 0.0
+        return 1.0
     cells = study.cells(rule.removeprefix("collect_"))
     return float(study.bootstrap * sum(cell.trials * len(cell.n_rounds) for cell in cells))
 
 
-def _stored(stage: str, cell: Cell) -> float:
+def stored(stage: str, cell: Cell) -> float:
     """Bytes that a stage leaves of a cell."""
     one, N, T, p = cell.scenario, cell.trials, cell.n_rounds[-1], len(cell.n_rounds)
     if stage != "simulate":

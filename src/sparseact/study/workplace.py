@@ -18,6 +18,20 @@ class WorkplaceError(RuntimeError):
 _LEAST_ROOM = 10 * 2**20
 
 
+def require_folders(folders: Iterable[str | Path]) -> None:
+    """Make sure that nothing but a folder stands where one is wanted.
+
+    Raises
+    ------
+    WorkplaceError
+        If something does.
+    """
+    for folder in map(Path, folders):
+        for one in (folder, *folder.parents):
+            if one.exists() and not one.is_dir():
+                raise WorkplaceError(f"{folder} cannot be written to: {one} is no folder")
+
+
 def require_writable(folders: Iterable[str | Path]) -> None:
     """Make sure that files can be made in each folder, which is made if there is none.
 
