@@ -87,7 +87,7 @@ def plan(folder):
         changes = {"trials_per_job": size} | ({"trials": 150} if size == 1 else {})
         one = study(folder / f"plan{number}", changes)
         started = time.monotonic()
-        done = one.run("--dry-run", "--quiet")
+        done = one.run("--dry-run")
         took = time.monotonic() - started
         jobs = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
         print(f"plan   {what:26} {took:7.1f} s for {jobs[1] if jobs else '?'} jobs", flush=True)
