@@ -76,6 +76,7 @@ def ask(root, tmp_path):
         ("TIMEOUT", "failed"),
         ("OUT_OF_MEMORY", "failed"),
         ("CANCELLED", "failed"),
+        ("PREEMPTED", "failed"),
     ],
 )
 def test_states_of_slurm_mean_what_snakemake_knows(ask, state, means):

@@ -208,7 +208,7 @@ def strict_sbatch(folder):
 CANNOT = {
     "an unknown partition": "slurm_partition 'nowhere' in .* is not one of the site's: rig",
     "a missing account": "Slurm takes no job with slurm_account '' .*Invalid account",
-    "no Slurm on the PATH": "sbatch, squeue, scancel not found: load the site's Slurm",
+    "no Slurm on the PATH": "sbatch, sinfo, squeue, scancel not found: load the site's Slurm",
     "no controller": "Slurm does not answer: ",
     "an unwritable folder": "results/label cannot be written to: ",
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 # States of a job that goes on; COMPLETED is success, and any other is failure.
 GOES_ON = {
     *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING"),
-    *("RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STAGE_OUT", "PREEMPTED"),
+    *("RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STAGE_OUT"),
 }
 # Seconds that an answer of the controller serves all who ask: it must not be asked for each job.
 FRESH = 2
@@ -43,7 +43,7 @@ def options(partition, account):
 
 def check(partition, account):
     """Why Slurm cannot be used for this study, in a sentence; None if it can."""
-    missing = [name for name in ("sbatch", "squeue", "scancel") if not shutil.which(name)]
+    missing = [name for name in ("sbatch", "sinfo", "squeue", "scancel") if not shutil.which(name)]
     if missing:
         return f"{', '.join(missing)} not found: load the site's Slurm, or use another profile"
     partitions, failed = ask("sinfo", "--noheader", "--format=%R")
@@ -55,7 +55,9 @@ def check(partition, account):
     _, failed = ask("sbatch", "--test-only", *options(partition, account), "--wrap=true")
     if failed:
         return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
-    queue, _ = ask("squeue", "--me", "--noheader", "--format=%i|%Z|%k")
+    queue, failed = ask("squeue", "--me", "--noheader", "--format=%i|%Z|%k")
+    if failed:
+        return f"Slurm does not answer: {failed}"
     ours = [line.split("|") for line in queue.splitlines()]
     left = " ".join(job for job, *of in ours if of == [str(Path.cwd()), str(STUDY)])
     if left:
@@ -67,7 +69,7 @@ def submit(script, name, memory, minutes, cpus, partition, account):
     """Submit a job, print its id, and return the exit code of sbatch."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [
-        *("sbatch", "--parsable", *options(partition, account)),
+        *("sbatch", "--parsable", "--export=ALL", *options(partition, account)),
         # A job that lost its node is Snakemake's to submit again.
         *("--no-requeue", f"--job-name={name}", f"--comment={STUDY}"),
         *(f"--mem={memory}", f"--time={minutes}", f"--cpus-per-task={cpus}"),
@@ -79,7 +81,7 @@ def submit(script, name, memory, minutes, cpus, partition, account):
         if "contact slurm controller" not in done.stderr or time.monotonic() > deadline:
             break
         time.sleep(FRESH)
-    print(done.stdout, end="")
+    print(done.stdout.partition(";")[0].strip())  # a site of many clusters names its own
     print(done.stderr, end="", file=sys.stderr)
     return done.returncode
 
@@ -101,6 +103,7 @@ def queue_since(moment):
         fcntl.flock(file, fcntl.LOCK_EX)
         known = os.fstat(file.fileno())
         if not known.st_size or known.st_mtime < moment:
+            asked = time.time()
             told, failed = ask(
                 "squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i %T"
             )
@@ -109,7 +112,7 @@ def queue_since(moment):
             file.truncate(0)
             file.write(told)
             file.flush()
-            os.utime(file.fileno())
+            os.utime(file.fileno(), (asked, asked))
         file.seek(0)
         return dict(line.split() for line in file)
 
