@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psutil
+import pytest
 import yaml
 
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
@@ -246,6 +247,32 @@ def fail(study, *arguments, **options):
     assert code != 0
     assert "Traceback" not in said, said
     return said
+
+
+@contextmanager
+def mounted(folder, *options):
+    """A folder with something mounted on it."""
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def read_only(folder):
+    """A folder that nobody may write to."""
+    if os.geteuid() == 0:
+        with mounted(folder, "--bind", "-o", "ro", str(folder)):
+            yield
+    else:
+        folder.chmod(0o555)
+        try:
+            yield
+        finally:
+            folder.chmod(0o755)
 
 
 def edit(path, old, new):

@@ -9,13 +9,11 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-from contextlib import contextmanager
 
 import pytest
 
 from sparseact.study import store
-from studies import PATIENCE, Run, Study, assert_same, fail, finish
+from studies import PATIENCE, Run, Study, assert_same, fail, finish, mounted, read_only
 
 pytestmark = pytest.mark.faults
 
@@ -164,18 +162,6 @@ def test_stopped_in_the_middle_of_a_write_nothing_half_written_counts(quick, cop
 # -- no room -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def mounted(folder, *options):
-    """A folder with something mounted on it."""
-    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_on_a_full_disk_it_says_so_and_resumes_when_there_is_room(quick, copy):
     results = copy.folder / "results"
     results.rename(copy.folder / "aside")
@@ -216,20 +202,6 @@ def test_a_file_that_may_not_grow_is_named(quick, copy):
     assert partials(copy) == []
     finish(copy, "datasets")
     assert_same(quick, copy)
-
-
-@contextmanager
-def read_only(folder):
-    """A folder that nobody may write to."""
-    if os.geteuid() == 0:
-        with mounted(folder, "--bind", "-o", "ro", str(folder)):
-            yield
-    else:
-        folder.chmod(0o555)
-        try:
-            yield
-        finally:
-            folder.chmod(0o755)
 
 
 def test_results_that_are_read_only_are_named(quick, copy):

@@ -1,6 +1,9 @@
 """Whose a file is: the origin of datasets, the receipts of all else, and locks of runs."""
 
 import json
+import select
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,10 +93,34 @@ def test_a_study_is_held_until_its_run_and_all_its_jobs_have_ended(tmp_path):
         join(path, "first")
 
 
-def test_a_job_waits_for_its_double(tmp_path):
-    first = alone(tmp_path / "job.log")
-    first.close()
-    alone(tmp_path / "job.log").close()
+AT_IT = """
+import sys
+from sparseact.study.workplace import alone
+
+with alone(sys.argv[1], sys.argv[2]):
+    print("at it", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_job_waits_for_its_double_and_for_no_other(tmp_path):
+    def started(job):
+        return subprocess.Popen(
+            [sys.executable, "-c", AT_IT, tmp_path / "jobs", job],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    with started("recover/a.log") as first:
+        assert first.stdout.readline() == "at it\n"
+        with started("recover/a.log") as double:
+            for _ in range(2):
+                with started("recover/b.log") as other:
+                    assert other.communicate("")[0] == "at it\n"
+            assert select.select([double.stdout], [], [], 0.5)[0] == []
+            first.kill()
+            assert double.communicate("")[0] == "at it\n"
 
 
 def test_what_stands_in_the_way_of_a_folder_is_named(tmp_path):
@@ -107,6 +134,6 @@ def test_what_stands_in_the_way_of_a_folder_is_named(tmp_path):
 
 def test_a_lock_that_cannot_be_had_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    for claim in (lambda p: hold(p, "run"), lambda p: join(p, "run"), alone):
+    for claim in (lambda p: hold(p, "run"), lambda p: join(p, "run"), lambda p: alone(p, "job")):
         with pytest.raises(WorkplaceError, match="cannot be locked: Not a directory"):
             claim(tmp_path / "file/.lock")

@@ -26,10 +26,14 @@ import psutil
 PACKAGES = {
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
+    "slurmdbd": "slurmdbd",
+    "mariadbd": "mariadb-server",
     "munged": "munge",
     "sbatch": "slurm-client",
 }
-PARTITION = "rig"
+# One partition is for all, the other for jobs of one account.
+PARTITION = ACCOUNT = "rig"
+PAID = "paid"
 # Daemons live where an ordinary user's PATH does not look.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 # Linux takes at most 107 bytes; slurmd adds spool/NODE/NODE_JOB.STEP to the folder.
@@ -72,6 +76,13 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 
+# Only who has an account may submit.
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting_port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations
+
 # Impatient: what a site counts in minutes is counted in seconds here. A dead node is noticed
 # after two pings, and each takes MessageTimeout; a requeued job waits for cred_expire.
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
@@ -81,10 +92,30 @@ BatchStartTimeout=5
 KillWait=2
 OverTimeLimit=0
 ReturnToService=2
-JobRequeue={requeue:d}
 MinJobAge=600
 
 PartitionName={partition} Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName={paid} Nodes=ALL AllowAccounts={account} MaxTime=INFINITE State=UP
+"""
+ACCOUNTING = """\
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={accounting_port}
+SlurmUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/logs/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database_port}
+StorageUser={user}
+StoragePass={password}
+"""
+# Run by the database when it starts: a statement a line.
+GRANTS = """\
+CREATE OR REPLACE USER {user}@localhost IDENTIFIED BY '{password}';
+GRANT ALL ON *.* TO {user}@localhost;
 """
 
 
@@ -191,8 +222,6 @@ class Cluster:
         nodes: int = 2,
         cpus: int = 2,
         memory_mb: int = 4000,
-        *,
-        requeue: bool = True,
     ) -> None:
         self.folder = folder.resolve()
         if len(os.fsencode(self.folder)) > LONGEST_FOLDER:
@@ -201,7 +230,7 @@ class Cluster:
                 f"Slurm's folder may have {LONGEST_FOLDER} bytes"
             )
         self.nodes = [f"node{number}" for number in range(1, nodes + 1)]
-        self.cpus, self.memory_mb, self.requeue = cpus, memory_mb, requeue
+        self.cpus, self.memory_mb = cpus, memory_mb
         self.configuration = self.folder / "slurm.conf"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
@@ -259,18 +288,28 @@ class Cluster:
 
     def node_state(self, name: str) -> str:
         """A node's state, as idle or down*; the star says that it does not answer."""
-        return self.run("sinfo", "--noheader", "--Node", f"--nodes={name}", "--format=%T")
+        only = (f"--nodes={name}", f"--partition={PARTITION}")
+        return self.run("sinfo", "--noheader", "--Node", *only, "--format=%T")
 
     def logs(self) -> str:
         """What the daemons wrote."""
         logs = [self._errors_of("munged"), *sorted(self.folder.glob("logs/*.log"))]
         return "\n".join(f"--- {log.stem}\n{log.read_text(errors='replace')}" for log in logs)
 
+    def processes_of(self, nodes: list[str]) -> list[psutil.Process]:
+        """The step daemons of some nodes, and the processes of their jobs."""
+        found: set[psutil.Process] = set()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if self._is_step_daemon(process, nodes) or self._is_of_job(process, nodes):
+                    found |= {process, *process.children(recursive=True)}
+        return [process for process in found if _is_alive(process)]
+
     # --- Breaking it
 
     def lose_node(self, name: str) -> None:
         """What the death of a machine does: its daemon and all its jobs are gone at once."""
-        _kill([self._daemons.pop(name), *self._job_processes([name])])
+        _kill([self._daemons.pop(name), *self.processes_of([name])])
         self._kill_jobs([name])  # what the daemon had been starting
 
     def return_node(self, name: str) -> None:
@@ -283,11 +322,11 @@ class Cluster:
         """Let a running job's time limit pass now; Slurm looks twice a minute."""
         self.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
 
-    def restart_controller(self, down_for: float = 0, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the controller, and later start it again from the state that it had saved."""
-        _end(self._daemons.pop("slurmctld"), how)
+    def restart_controller(self, down_for: float = 0, *, forget: bool = False) -> None:
+        """End the controller, and later start it again: as it was, or without its jobs."""
+        _end(self._daemons.pop("slurmctld"))
         time.sleep(down_for)
-        self._start_controller()
+        self._start_controller(*["-c"] * forget)
 
     # --- Up
 
@@ -302,7 +341,7 @@ class Cluster:
             raise RuntimeError(f"another cluster is up in {self.folder}") from None
 
     def _write_files(self) -> None:
-        for name in ("spool", "state", "logs", "bin"):
+        for name in ("spool", "state", "logs", "bin", "database"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("state", "logs", "bin", *(f"spool/{node}" for node in self.nodes)):
             (self.folder / name).mkdir(parents=True)
@@ -329,24 +368,38 @@ class Cluster:
 
     def _write_configuration(self) -> None:
         host = socket.gethostname().partition(".")[0]
-        first, *ports = _free_ports(1 + len(self.nodes))
+        controller, accounting, database, *ports = _free_ports(3 + len(self.nodes))
+        facts = {
+            "folder": self.folder,
+            "user": USER,
+            "accounting_port": accounting,
+            "database_port": database,
+            "password": secrets.token_hex(16),
+        }
         lines = [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
             f"CPUs={self.cpus} RealMemory={self.memory_mb}\n"
             for name, port in zip(self.nodes, ports, strict=True)
         ]
         common = CONFIGURATION.format(
-            folder=self.folder,
             host=host,
-            port=first,
-            user=USER,
-            requeue=self.requeue,
+            port=controller,
             partition=PARTITION,
+            paid=PAID,
+            account=ACCOUNT,
+            **facts,
         )
         self.configuration.write_text(common + "".join(lines))
+        accounts = self.folder / "slurmdbd.conf"  # slurmdbd looks beside slurm.conf
+        accounts.touch(mode=0o600)
+        accounts.write_text(ACCOUNTING.format(**facts))
+        (self.folder / "grants.sql").write_text(GRANTS.format(**facts))
+        self._database_port = database
 
     def _start_all(self) -> None:
         self._start_munge()
+        self._start_database()
+        self._start_accounting()
         self._start_controller("-c")
         for name in self.nodes:
             self._start_node(name)
@@ -366,6 +419,42 @@ class Cluster:
         # --force: the folder above may be closed to other users.
         self._start("munged", "--foreground", "--force", "--num-threads=2", *options)
         self._wait_for_start("munged", munge_socket.exists)
+
+    def _start_database(self) -> None:
+        data = self.folder / "database"
+        self.run(
+            *("mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={USER}"),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
+        )
+        self._start(
+            *("mariadbd", "--no-defaults", f"--datadir={data}", f"--user={USER}"),
+            *("--bind-address=127.0.0.1", f"--port={self._database_port}"),
+            *(f"--socket={self.folder}/database.socket", f"--pid-file={self.folder}/database.pid"),
+            f"--init-file={self.folder}/grants.sql",
+        )
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self._database_port)) == 0
+
+        self._wait_for_start("mariadbd", listens)
+
+    def _start_accounting(self) -> None:
+        self._start("slurmdbd", "-D")
+        self._wait_for_start("slurmdbd", self._accounting_answers)
+        for words in (
+            ("cluster", "rig"),
+            ("account", ACCOUNT),
+            ("user", USER, f"account={ACCOUNT}"),
+        ):
+            self.run("sacctmgr", "--immediate", "add", *words)
+
+    def _accounting_answers(self) -> bool:
+        try:
+            self.run("sacctmgr", "--noheader", "list", "cluster")
+        except RuntimeError:
+            return False
+        return True
 
     def _start_controller(self, *options: str) -> None:
         self._start("slurmctld", "-D", *options)
@@ -450,15 +539,7 @@ class Cluster:
     def _kill_jobs(self, nodes: list[str]) -> None:
         """Kill the step daemons and the jobs of some nodes."""
         for _ in range(5):  # one may have been starting another
-            _kill(self._job_processes(nodes))
-
-    def _job_processes(self, nodes: list[str]) -> list[psutil.Process]:
-        found: set[psutil.Process] = set()
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if self._is_step_daemon(process, nodes) or self._is_of_job(process, nodes):
-                    found |= {process, *process.children(recursive=True)}
-        return [process for process in found if _is_alive(process)]
+            _kill(self.processes_of(nodes))
 
     def _is_step_daemon(self, process: psutil.Process, nodes: list[str]) -> bool:
         """A step daemon hides its environment, but it holds its node's log open."""

@@ -1,25 +1,24 @@
 """The study on a real Slurm: the bytes of a local run, whatever happens to the cluster."""
 
-import os
 import re
 import signal
+from contextlib import nullcontext
 
 import pytest
 
 import cluster as slurm
-from sparseact.study import store
-from studies import Run, Study, assert_same, edit
+from sparseact.study.workplace import alone
+from studies import Run, Study, assert_same, edit, read_only
 
 pytestmark = pytest.mark.slurm
 
-# Logs, recoveries and two datasets: some seconds' work.
-SOME = (
-    "simulate/signed_M8_k[12]_*",
-    "recover/signed_M8_k[12]_*",
-    "lower_bounds.nc",
-)
-
-
+# Some seconds' work, for one or two Slurm jobs …
+SOME = [
+    f"results/quick/{stage}/signed_M8_k{k}_d{d}_b1_s0.5{rest}.nc"
+    for k, d in ((1, 2), (2, 1), (2, 2))
+    for stage, rest in (("simulate", "_gaussian"), ("recover", "_gaussian_correlation"))
+]
+# … and for one: the recovery that takes longest.
 BIG = "results/quick/recover/signed_M128_k2_d2_b1_s0.5_correlation.nc"
 
 
@@ -47,14 +46,22 @@ def submitted(cluster):
     cluster.wait_until(lambda: not cluster.run("squeue", "--noheader"), 30)
 
 
-@pytest.fixture
-def copy(quick, tmp_path):
-    """The finished quick study, some of which is due again."""
-    one = quick.copied(tmp_path / "copy")
-    for name in SOME:
-        for path in one.folder.glob(f"results/quick/{name}"):
-            path.unlink()
+def due(quick, folder, names):
+    """A copy of the finished quick study, some of which is due again."""
+    one = quick.copied(folder)
+    for name in names:
+        (one.folder / name).unlink()
     return one
+
+
+@pytest.fixture
+def some(quick, tmp_path):
+    return due(quick, tmp_path / "some", SOME)
+
+
+@pytest.fixture
+def big(quick, tmp_path):
+    return due(quick, tmp_path / "big", [BIG])
 
 
 def finished(run):
@@ -83,17 +90,37 @@ def running(cluster):
 # -- from nothing ------------------------------------------------------------------------------
 
 
-def test_from_nothing_it_leaves_the_bytes_of_a_local_run(quick, root, submitted, tmp_path):
+def test_from_nothing_it_leaves_the_bytes_of_a_local_run(quick, root, cluster, submitted, tmp_path):
     other = Study(root, tmp_path / "other", config=quick.config)
-    finished(submitted(other))
+    edit(
+        other.folder / "workflow/profiles/slurm/config.yaml",
+        "  - slurm_partition=''\n  - slurm_account=''\n",
+        f"  - slurm_partition={slurm.PAID}\n  - slurm_account={slurm.ACCOUNT}\n",
+    )
+    said = finished(submitted(other))
     assert_same(quick, other)
+
+    ran = re.findall(r"jobid '(\d+)'", said)
+    assert "Trying to restart" not in said
+    asked = ("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ran)}")
+    for line in cluster.run(*asked, "--format=State,Partition,Account").splitlines():
+        assert line == f"COMPLETED|{slurm.PAID}|{slurm.ACCOUNT}"
+    # All but what stays on the submit node; the fit of scaling laws is a job of its own.
+    groups = [path.name for path in (other.folder / "logs/quick/slurm").glob("*.log")]
+    assert len(groups) == len(ran)
+    assert {name.partition("_")[0] for name in groups} == {
+        "scenarios",
+        "collections",
+        "scaling",
+        "renders",
+    }
 
 
 # -- faults ------------------------------------------------------------------------------------
 
 
-def test_a_node_is_lost_and_its_jobs_are_done_again(quick, copy, cluster, submitted):
-    run = submitted(copy, "datasets")
+def test_a_node_is_lost_and_its_jobs_are_done_again(quick, some, cluster, submitted):
+    run = submitted(some, *SOME)
     (first, *_) = run.until(lambda: running(cluster))
     node = cluster.run("squeue", "--noheader", "--format=%N", f"--jobs={first}")
     cluster.lose_node(node)
@@ -103,129 +130,197 @@ def test_a_node_is_lost_and_its_jobs_are_done_again(quick, copy, cluster, submit
         cluster.return_node(node)
     assert cluster.job_state(first) == "NODE_FAIL"
     assert "Trying to restart" in said
-    assert_same(quick, copy)
+    assert_same(quick, some)
 
 
-def hungry(study, megabytes):
-    """Let every recovery of a study take more memory than it says."""
+# Lets every job hold more memory than it asks for; results do not depend on that.
+HUNGRY = """
+if not workflow.is_main_process:
+    import time
+
+    held_room = bytearray({megabytes} * 2**20)
+    time.sleep({seconds})
+"""
+
+
+def test_a_job_over_its_memory_is_tried_with_more(quick, big, cluster, submitted):
+    with (big.folder / "Snakefile").open("a") as file:
+        file.write(HUNGRY.format(megabytes=300, seconds=2))
+    run = submitted(big, BIG)
+    said = finished(run)
+    first, second = (int(one) for one in re.findall(r"jobid '(\d+)'", said))
+    assert re.search(rf"Slurm job {first} ended as \w+ \(Exceeded job memory limit\)", said), said
+    less, more = (float(memory(cluster, job)) for job in (first, second))
+    assert more == 2 * less
+    assert_same(quick, big)
+
+
+def memory(cluster, job):
+    """Megabytes that a job asked for."""
+    asked = cluster.run("scontrol", "show", "job", str(job))
+    return re.search(r"mem=(\d+)M", asked)[1]
+
+
+def log_of(name):
+    """The log of the job that leaves something."""
+    return name.replace("results/", "logs/").replace(".nc", ".log")
+
+
+def at_it(study, name):
+    """Do a job, for all that another can tell who is to do it, and so waits."""
+    return alone(study.folder / "logs/quick/.jobs", log_of(name))
+
+
+def assert_reported(said, job, why, name):
+    """A job that failed is told with what it was at, which is named by what it was to leave."""
+    _, stage, scenario = name.removesuffix(".nc").rsplit("/", 2)
+    log = log_of(name)
+    (line,) = re.findall(rf"^Slurm job {job} ended as .*", said, re.MULTILINE)
+    assert why in line, line
+    assert f"at work on {stage} {scenario} ({log})" in line, line
+    assert re.search(rf"its log: logs/quick/slurm/\S+-{job}\.log$", line), line
+
+
+def test_a_job_that_never_has_enough_memory_is_reported(quick, big, cluster, submitted):
+    path, stage = big.folder / BIG, big.folder / "workflow/scripts/stage.py"
+    text = stage.read_text()
+    # Once it is at work.
     edit(
-        study.folder / "workflow/scripts/stage.py",
+        stage,
         "with job(snakemake) as params:\n",
         "with job(snakemake) as params:\n"
-        f"    room = bytearray({megabytes} * 2**20) if snakemake.rule == 'recover' else None\n"
-        "    import time; time.sleep(3 if room else 0)\n",
+        "    if snakemake.rule == 'recover':\n"
+        "        import time; room = bytearray(2000 * 2**20); time.sleep(3)\n",
     )
-
-
-def test_a_job_over_its_memory_is_tried_with_more(quick, copy, cluster, submitted):
-    hungry(copy, 700)
-    less = ["--set-resources", "recover:mem_mb=500*attempt"]
-    path = copy.folder / BIG
-    values = store.read(path, "recovery")
-    path.unlink()
-    said = finished(submitted(copy, BIG, *less))
-    assert "Trying to restart" in said
-    for name, found in store.read(path, "recovery").items():
-        assert (found == values[name]).all()
-
-
-def test_a_job_that_never_has_enough_is_reported_with_rule_scenario_and_log(
-    copy, cluster, submitted
-):
-    hungry(copy, 2000)
-    path = copy.folder / BIG
-    path.unlink()
-    less = ["--set-resources", "recover:mem_mb=400", "--retries", "1"]
-    said = refused(submitted(copy, BIG, *less))
-    assert "recover" in said
-    assert "signed_M128_k2_d2_b1_s0.5_correlation" in said
-    assert "logs/quick/recover/signed_M128_k2_d2_b1_s0.5_correlation.log" in said
+    said = refused(submitted(big, BIG, "--retries", "1"))
+    for job in re.findall(r"jobid '(\d+)'", said):
+        assert_reported(said, job, "(Exceeded job memory limit)", BIG)
+    assert said.count("Trying to restart") == 1
     assert not path.exists()
 
-
-def test_a_job_over_its_time_is_done_again(quick, copy, cluster, submitted):
-    run = submitted(copy, "datasets")
-    (first, *_) = run.until(lambda: running(cluster))
-    stop_the_work(cluster, first)
-    cluster.expire(first)
-    said = finished(run)
-    assert cluster.job_state(first) == "TIMEOUT"
-    assert "Trying to restart" in said
-    assert_same(quick, copy)
+    stage.write_text(text)
+    finished(submitted(big, BIG))
+    assert_same(quick, big)
 
 
-def stop_the_work(cluster, job):
-    """Let a job stand still, as one does that takes too long."""
-    name = cluster.run("squeue", "--noheader", "--format=%N", f"--jobs={job}")
-    for process in cluster._job_processes([name]):
-        if process.name() != "slurmstepd":
-            process.suspend()
+def let_time_pass(cluster, run, study, job):
+    """Let the time of a job that is at work be up, and tell how many seconds it asked for."""
+    (log,) = run.until(lambda: [*study.folder.glob(f"logs/quick/slurm/*-{job}.log")])
+    run.until(lambda: re.search(r"^ +resources: ", log.read_text(), re.MULTILINE))
+    limit = cluster.run("squeue", "--noheader", "--format=%l", f"--jobs={job}")
+    cluster.expire(job)
+    run.until(lambda: cluster.job_state(job) == "TIMEOUT")
+    minutes, seconds = limit.split(":")
+    return 60 * int(minutes) + int(seconds)
 
 
-def test_a_job_cancelled_from_outside_is_done_again(quick, copy, cluster, submitted):
-    run = submitted(copy, "datasets")
+def test_a_job_over_its_time_is_tried_with_more_and_then_reported(quick, big, cluster, submitted):
+    # A job waits for its double, which is this test, for as long as that takes.
+    with at_it(big, BIG):
+        run = submitted(big, BIG, "--retries", "1")
+        (first, *_) = run.until(lambda: running(cluster))
+        less = let_time_pass(cluster, run, big, first)
+        (second,) = run.until(lambda: [one for one in running(cluster) if one != first])
+        assert let_time_pass(cluster, run, big, second) == 2 * less
+        said = refused(run)
+    for job in (first, second):
+        assert_reported(said, job, "DUE TO TIME LIMIT", BIG)
+    assert not (big.folder / BIG).exists()
+
+    finished(submitted(big, BIG))
+    assert_same(quick, big)
+
+
+def test_a_job_cancelled_from_outside_is_done_again(quick, some, cluster, submitted):
+    run = submitted(some, *SOME)
     (first, *_) = run.until(lambda: running(cluster))
     cluster.run("scancel", first)
     finished(run)
     assert cluster.job_state(first) == "CANCELLED"
-    assert_same(quick, copy)
+    assert_same(quick, some)
 
 
-def test_the_submit_process_is_killed_and_nothing_runs_twice(quick, copy, cluster, submitted):
-    run = submitted(copy, "datasets")
-    run.until(lambda: running(cluster))
-    run.send(signal.SIGKILL)
-    run.end()
-    said = refused(submitted(copy, "datasets"))
-    assert re.search("in the queue; wait for them, or: scancel|a job that one left behind", said)
+def when(cluster, jobs):
+    """Start and end of some jobs, as seconds."""
+    shown = cluster.run(
+        *("squeue", "--states=all", "--noheader", "--format=%S %e", f"--jobs={','.join(jobs)}"),
+        SLURM_TIME_FORMAT="%s",
+    )
+    return [tuple(map(float, line.split())) for line in shown.splitlines()]
+
+
+def test_the_submit_process_is_killed_while_jobs_run(quick, some, cluster, submitted):
+    with at_it(some, SOME[0]):  # the job waits
+        run = submitted(some, *SOME)
+        run.until(lambda: running(cluster))
+        run.send(signal.SIGKILL)
+        run.end()
+        said = refused(submitted(some, *SOME))
+        assert re.search("in the queue; wait for them, or: scancel|a job that one left", said)
+    left = re.findall(r"jobid '(\d+)'", run.said())
     cluster.wait_until(lambda: not jobs(cluster, "RUNNING", "PENDING", "COMPLETING"), 120)
-    finished(submitted(copy, "datasets"))
-    assert_same(quick, copy)
+    later = re.findall(r"jobid '(\d+)'", finished(submitted(some, *SOME)))
+    # Nothing ran twice at the same time.
+    assert max(end for _, end in when(cluster, left)) <= min(
+        start for start, _ in when(cluster, later)
+    )
+    assert_same(quick, some)
 
 
-def test_the_controller_is_restarted_and_the_run_goes_on(quick, copy, cluster, submitted):
-    run = submitted(copy, "datasets")
+def test_the_submit_process_is_killed_while_jobs_wait(quick, some, cluster, submitted):
+    nodes = f"NodeName={','.join(cluster.nodes)}"
+    cluster.run("scontrol", "update", nodes, "State=DRAIN", "Reason=test")
+    try:
+        run = submitted(some, *SOME)
+        waiting = run.until(lambda: jobs(cluster, "PENDING"))
+        run.send(signal.SIGKILL)
+        run.end()
+        said = refused(submitted(some, *SOME))
+    finally:
+        cluster.run("scontrol", "update", nodes, "State=RESUME")
+    (told,) = re.findall(r"in the queue; wait for them, or: (scancel .*)", said)
+    assert {*waiting} <= {*told.split()}
+    cluster.run(*told.split())
+    finished(submitted(some, *SOME))
+    assert_same(quick, some)
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["", "and forgets"])
+def test_the_controller_is_restarted_and_the_run_goes_on(quick, some, cluster, submitted, forgets):
+    run = submitted(some, *SOME)
     run.until(lambda: running(cluster))
-    cluster.restart_controller(down_for=6)
-    finished(run)
-    assert_same(quick, copy)
+    cluster.restart_controller(down_for=2 if forgets else 6, forget=forgets)
+    said = finished(run)
+    assert ("Trying to restart" in said) == forgets
+    assert_same(quick, some)
 
 
 # -- what cannot be ----------------------------------------------------------------------------
 
 
-def strict_sbatch(folder):
-    """An sbatch as at a site that wants an account; to enforce one takes a database."""
-    sbatch = folder / "sbatch"
-    sbatch.write_text(
-        "#!/bin/sh\necho 'sbatch: error: Invalid account or account/partition combination "
-        "specified' >&2\nexit 1\n"
-    )
-    sbatch.chmod(0o755)
-    return str(folder)
-
-
 CANNOT = {
-    "an unknown partition": "slurm_partition 'nowhere' in .* is not one of the site's: rig",
-    "a missing account": "Slurm takes no job with slurm_account '' .*Invalid account",
-    "no Slurm on the PATH": "sbatch, sinfo, squeue, scancel not found: load the site's Slurm",
+    "an unknown partition": "slurm_partition 'nowhere' in .* is not one of the site's: ",
+    "a missing account": "Slurm takes no job with slurm_account '' .* partition paid is for rig",
+    "an unknown account": "Slurm takes no job with slurm_account 'nobody' .*Invalid account",
+    "no Slurm on the PATH": "sbatch, scontrol, squeue, scancel not found: load the site's Slurm",
     "no controller": "Slurm does not answer: ",
-    "an unwritable folder": "results/label cannot be written to: ",
+    "an unwritable folder": "results/quick cannot be written to: Read-only file system",
 }
 
 
 @pytest.mark.parametrize("what", CANNOT)
 def test_what_cannot_be_is_told_before_anything_is_submitted(
-    copy, cluster, submitted, tmp_path, what
+    some, cluster, submitted, tmp_path, what
 ):
     before = cluster.run("squeue", "--states=all", "--noheader")
-    environment, options = {}, {}
-    arguments = ["datasets"]
+    environment, where = {}, nullcontext()
+    site = {"slurm_partition": "''", "slurm_account": "''"}
     if what == "an unknown partition":
-        arguments += ["--default-resources", "slurm_partition=nowhere", "slurm_account=''"]
+        site["slurm_partition"] = "nowhere"
     elif what == "a missing account":
-        path = cluster.environment["PATH"]
-        environment["PATH"] = os.pathsep.join([strict_sbatch(tmp_path), path])
+        site["slurm_partition"] = slurm.PAID
+    elif what == "an unknown account":
+        site["slurm_account"] = "nobody"
     elif what == "no Slurm on the PATH":
         environment["PATH"] = str(tmp_path)
     elif what == "no controller":
@@ -234,10 +329,10 @@ def test_what_cannot_be_is_told_before_anything_is_submitted(
         (tmp_path / "slurm.conf").write_text(configuration.replace(port, "SlurmctldPort=1"))
         environment["SLURM_CONF"] = str(tmp_path / "slurm.conf")
     else:
-        (copy.folder / "results/label").write_text("in the way")
-        text = (copy.folder / copy.config).read_text()
-        (copy.folder / "label.yaml").write_text(text.replace("label: quick", "label: label"))
-        options["config"] = "label.yaml"
-    said = refused(submitted(copy, *arguments, environment=environment, **options))
+        where = read_only(some.folder / "results/quick")
+    set_to = (f"{name}={value}" for name, value in site.items())
+    with where:
+        run = submitted(some, *SOME, "--default-resources", *set_to, environment=environment)
+        said = refused(run)
     assert re.search(CANNOT[what], said), said
     assert cluster.run("squeue", "--states=all", "--noheader") == before

@@ -42,6 +42,7 @@ os.environ.update(
     {f"{library}_NUM_THREADS": "1" for library in THREADS},
     PYTHONPATH=SOURCE,
     STUDY_LOCK=LOCK,
+    STUDY_PYTHON=sys.executable,
 )
 RUN = str(uuid.uuid4())
 if workflow.is_main_process:

@@ -2,14 +2,22 @@
 
 import logging
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from sparseact.study.workplace import alone, join
+
+
+def slurm_job() -> str:
+    """Where the job runs through Slurm, which of its jobs this is."""
+    known = os.environ.get("SLURM_JOB_ID")
+    return f", Slurm job {known}" if known else ""
 
 
 @contextmanager
@@ -18,16 +26,17 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
 
     Yields the rule's parameters.
     """
-    path = snakemake.log[0]
+    path, lock = snakemake.log[0], Path(os.environ["STUDY_LOCK"])
     # A log that the disk does not take must not hide what the job itself has to say.
     logging.raiseExceptions = False
     started = perf_counter()
     try:
-        with join(os.environ["STUDY_LOCK"], os.environ["STUDY_RUN"]), alone(path):
+        with join(lock, os.environ["STUDY_RUN"]), alone(lock.with_name(".jobs"), path):
             logging.basicConfig(
                 filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s"
             )
             logging.captureWarnings(True)
+            logging.info("began on %s%s", platform.node(), slurm_job())
             yield snakemake.params.job
     except Exception as error:
         sentence = str(error) or type(error).__name__

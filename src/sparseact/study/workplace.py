@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -73,11 +74,11 @@ def hold(path: str | Path, run: str) -> IO[str]:
     WorkplaceError
         If another process holds or has joined the study, or the file cannot be locked.
     """
-    lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, _TAKEN)
+    lock = _locked(path, _exclusive, _TAKEN)
     lock.truncate(0)
     lock.write(run)
     lock.flush()
-    return _lock(lock, path, fcntl.LOCK_SH | fcntl.LOCK_NB, _TAKEN)
+    return _lock(lock, path, _shared, _TAKEN)
 
 
 def require_free(path: str | Path) -> None:
@@ -89,7 +90,7 @@ def require_free(path: str | Path) -> None:
         As :func:`hold`.
     """
     if Path(path).exists():
-        _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, _TAKEN).close()
+        _locked(path, _exclusive, _TAKEN).close()
 
 
 def join(path: str | Path, run: str) -> IO[str]:
@@ -101,24 +102,34 @@ def join(path: str | Path, run: str) -> IO[str]:
         If that run is gone and another has begun, or the file cannot be locked.
     """
     gone = "the run that began this job is gone, and another has begun (it holds {path})"
-    lock = _locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB, gone)
+    lock = _locked(path, _shared, gone)
     lock.seek(0)
     if lock.read() != run:
         raise WorkplaceError(gone.format(path=path))
     return lock
 
 
-def alone(path: str | Path) -> IO[str]:
+def alone(path: str | Path, job: str) -> IO[str]:
     """Wait until no other process does the same job, then do it for as long as this is kept.
 
-    A cluster that forgot a job, or was long away, may have it done twice at a time.
+    A cluster that forgot a job, or was long away, may have it done twice at a time. All jobs of a
+    study share a file, of which each locks a byte of its own, chosen by the digest of its name.
 
     Raises
     ------
     WorkplaceError
-        If the file, which is the job's own, cannot be locked.
+        If the file cannot be locked.
     """
-    return _locked(path, fcntl.LOCK_EX)
+    place = int.from_bytes(hashlib.sha256(job.encode()).digest()[:7], "big")
+    return _locked(path, lambda lock: fcntl.lockf(lock, fcntl.LOCK_EX, 1, place))
+
+
+def _shared(lock: IO[str]) -> None:
+    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _exclusive(lock: IO[str]) -> None:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 _TAKEN = (
@@ -127,7 +138,7 @@ _TAKEN = (
 )
 
 
-def _locked(path: str | Path, how: int, taken: str = "") -> IO[str]:
+def _locked(path: str | Path, how: Callable[[IO[str]], None], taken: str = "") -> IO[str]:
     try:
         lock = Path(path).open("a+", encoding="utf-8")  # noqa: SIM115 — it stays open
     except OSError as error:
@@ -135,9 +146,11 @@ def _locked(path: str | Path, how: int, taken: str = "") -> IO[str]:
     return _lock(lock, path, how, taken)
 
 
-def _lock(lock: IO[str], path: str | Path, how: int, taken: str) -> IO[str]:
+def _lock(
+    lock: IO[str], path: str | Path, how: Callable[[IO[str]], None], taken: str = ""
+) -> IO[str]:
     try:
-        fcntl.flock(lock, how)
+        how(lock)
     except BlockingIOError:
         raise WorkplaceError(taken.format(path=path)) from None
     except OSError as error:

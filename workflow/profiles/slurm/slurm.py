@@ -6,7 +6,9 @@ It runs once for every question, and so imports nothing that is slow to load.
 
 import argparse
 import fcntl
+import getpass
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,8 @@ PATIENCE = 600
 # The study that jobs are of, whose lock it is, and the folder of its logs.
 STUDY = Path(os.environ.get("STUDY_LOCK", "logs/.lock"))
 LOGS = STUDY.parent / "slurm"
+# What Slurm says of a job that no node can take now, as when all are drained: it may yet.
+BUSY = "Requested node configuration is not available"
 PROFILE = "workflow/profiles/slurm/config.yaml"
 
 
@@ -43,26 +47,47 @@ def options(partition, account):
 
 def check(partition, account):
     """Why Slurm cannot be used for this study, in a sentence; None if it can."""
-    missing = [name for name in ("sbatch", "sinfo", "squeue", "scancel") if not shutil.which(name)]
+    missing = [
+        name for name in ("sbatch", "scontrol", "squeue", "scancel") if not shutil.which(name)
+    ]
     if missing:
         return f"{', '.join(missing)} not found: load the site's Slurm, or use another profile"
-    partitions, failed = ask("sinfo", "--noheader", "--format=%R")
+    shown, failed = ask("scontrol", "show", "--oneliner", "partition")
     if failed:
         return f"Slurm does not answer: {failed}"
-    if partition and partition not in partitions.split():
-        known = ", ".join(partitions.split())
+    partitions = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in shown.splitlines()]
+    named = {one["PartitionName"]: one for one in partitions}
+    if partition and partition not in named:
+        known = ", ".join(named)
         return f"slurm_partition {partition!r} in {PROFILE} is not one of the site's: {known}"
     _, failed = ask("sbatch", "--test-only", *options(partition, account), "--wrap=true")
-    if failed:
+    if failed and BUSY not in failed:
         return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
+    # Where a site does not enforce limits at submission, a job of the wrong account waits for ever.
+    ours = named.get(partition) or next((one for one in partitions if one["Default"] == "YES"), {})
+    allowed = ours.get("AllowAccounts", "ALL")
+    if allowed != "ALL" and (account or usual_account()) not in allowed.split(","):
+        return (
+            f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): "
+            f"the partition {ours['PartitionName']} is for {allowed}"
+        )
     queue, failed = ask("squeue", "--me", "--noheader", "--format=%i|%Z|%k")
     if failed:
         return f"Slurm does not answer: {failed}"
-    ours = [line.split("|") for line in queue.splitlines()]
-    left = " ".join(job for job, *of in ours if of == [str(Path.cwd()), str(STUDY)])
+    jobs = [line.split("|") for line in queue.splitlines()]
+    left = " ".join(job for job, *of in jobs if of == [str(Path.cwd()), str(STUDY)])
     if left:
         return f"jobs of an earlier run are in the queue; wait for them, or: scancel {left}"
     return None
+
+
+def usual_account():
+    """The account of a job that names none; empty if Slurm does not tell."""
+    told, _ = ask(
+        *("sacctmgr", "--noheader", "--parsable2", "show", "user", getpass.getuser()),
+        "format=DefaultAccount",
+    )
+    return told.strip()
 
 
 def submit(script, name, memory, minutes, cpus, partition, account):
@@ -94,7 +119,36 @@ def status(job):
     if states is None:  # a controller that is away comes back
         return "running"
     state = states.get(job) or ended(job)
-    return "success" if state == "COMPLETED" else "running" if state in GOES_ON else "failed"
+    if state == "COMPLETED":
+        return "success"
+    if state in GOES_ON:
+        return "running"
+    print(failure(job, state), file=sys.stderr)
+    return "failed"
+
+
+def failure(job, state):
+    """What became of a job, what it was at, and where it says more, in a sentence."""
+    said = f"Slurm job {job} ended as {state}" if state else f"Slurm does not know job {job}"
+    for path in LOGS.glob(f"*-{job}.log"):
+        log = path.read_text(errors="replace")
+        if why := re.findall(r"^slurmstepd\S* error: \W*(.*?)\W*$", log, re.MULTILINE):
+            said += f" ({why[-1]})"
+        if at := "; ".join(at_work(log)):
+            said += f", at work on {at}"
+        said += f"; its log: {path}"
+    return said
+
+
+def at_work(log):
+    """The rules, with their scenarios and logs, that a job's log says had begun and not ended."""
+    done = re.findall(r"^Finished jobid: (\d+)", log, re.MULTILINE)
+    begun = re.findall(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)+)", log, re.MULTILINE)
+    for rule, told in begun:
+        facts = dict(line.strip().split(": ", 1) for line in told.splitlines() if ": " in line)
+        if facts.get("jobid") not in done:
+            scenario = facts.get("wildcards", "").removeprefix("cell=")
+            yield f"{rule} {scenario} ({facts.get('log', 'no log')})".replace("  ", " ")
 
 
 def queue_since(moment):
