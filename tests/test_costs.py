@@ -57,14 +57,35 @@ def test_more_trials_cost_more_of_everything(stage):
 
 
 def test_a_collection_costs_in_proportion_to_what_it_resamples():
-    known = {"rules": {"collect_coverage": [3.0, 10.0], "judge": [3.0, 1.0]}}
-    twice = STUDY.model_copy(update={"bootstrap": 2 * STUDY.bootstrap})
-    for rule, factor in (("collect_coverage", 2), ("judge", 1)):
-        one, other = (
-            costs.of_rule(known, rule, costs.size_of(rule, study, 0)) for study in (STUDY, twice)
-        )
-        assert other.seconds == pytest.approx(factor * one.seconds)
+    known = {
+        "rules": {
+            "collect_coverage": [3.0, 200.0, 10.0],
+            "collect_coherence": [4.0, 180.0, 1e6],
+            "judge": [2.0, 100.0, 1.0],
+        }
+    }
+
+    def cost(rule, factor):
+        study = STUDY.model_copy(update={"bootstrap": factor * STUDY.bootstrap})
+        return costs.of_rule(known, rule, costs.size_of(rule, study, 0))
+
+    assert cost("collect_coverage", 2).seconds == pytest.approx(
+        2 * cost("collect_coverage", 1).seconds
+    )
+    # What the least of its like takes does not grow.
+    once, twice, thrice = (cost("collect_coverage", n).memory for n in (1, 2, 3))
+    assert thrice - twice == pytest.approx(twice - once)
+    assert once > 200
+    assert cost("judge", 1) == cost("judge", 2)
+    assert cost("judge", 1).memory > 100
+    unknown = cost("novel", 1)
+    assert (unknown.seconds, unknown.memory) >= (4e-6, 200)
     assert costs.size_of("manifest", STUDY, 7e9) == 7e9
+
+
+def test_jobs_that_took_no_time_teach_nothing():
+    with pytest.raises(costs.CostsError, match="run a larger study"):
+        costs.measure([((1.0, 1.0, 1.0), 0.2), ((2.0, 1.0, 1.0), 0.2)], 0.2)
 
 
 @st.composite

@@ -7,6 +7,7 @@ import yaml
 
 from sparseact.study import store
 from sparseact.study.cell import joined
+from sparseact.study.values import fingerprint
 from studies import Study, edit, finish
 
 pytestmark = pytest.mark.faults
@@ -136,7 +137,7 @@ def test_the_pieces_of_what_the_stages_left_are_the_whole(quick, other):
         )
         assert len(pieces) > (path.parent.name not in ("rival", "diagnose"))
         together = joined([store.load(one)[0] for one in pieces], told["sparseact_kind"])
-        values = {name: store.fingerprint(array) for name, array in whole.items()}
-        assert values == {name: store.fingerprint(array) for name, array in together.items()}, path
+        values = {name: fingerprint(array) for name, array in whole.items()}
+        assert values == {name: fingerprint(array) for name, array in together.items()}, path
         compared += 1
     assert compared > 50

@@ -1,6 +1,7 @@
 """Datasets on disk: what comes back, what is refused, and what must not be in a file."""
 
 import hashlib
+import json
 import os
 import re
 import time
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sparseact.study.origin import origin
 from sparseact.study.store import (
     DatasetError,
     atomic,
+    head,
     open_dataset,
     read,
     seal,
+    sha256,
     write,
     write_text,
 )
@@ -451,3 +455,11 @@ def test_types_fit_as_declared(declared, fitting, other):
     variable = Variable(declared, "1", "some")
     assert all(variable.fits(dtype) for dtype in fitting)
     assert not any(variable.fits(dtype) for dtype in other)
+
+
+def test_attributes_may_be_as_long_as_large_grids_make_them(tmp_path):
+    told = {"configuration": json.dumps(list(range(100_000))), "code_digest": "abc"}
+    write(tmp_path / "data.nc", "recovery", small_recovery(), told)
+    digest, found = head(tmp_path / "data.nc", origin([*range(100_000)], "abc"))
+    assert digest == sha256(tmp_path / "data.nc")
+    assert found["configuration"] == told["configuration"]

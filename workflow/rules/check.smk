@@ -16,7 +16,7 @@ rule check:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=300, runtime=5),
+        **needs_of("check"),
     params:
         job={
             "origins": origins_of(EXPERIMENTS),

@@ -54,7 +54,7 @@ for experiment, stages in STAGES.items():
         conda:
             "../../environment.yml"
         resources:
-            **growing(mem_mb=700, runtime=10),
+            **needs_of(f"collect_{experiment}"),
         params:
             job={
                 "configuration": asked,
@@ -94,7 +94,7 @@ rule scaling_law:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=500, runtime=10),
+        **needs_of("scaling_law"),
     params:
         job={
             "configuration": LAWS_ASKED,

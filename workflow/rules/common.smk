@@ -7,6 +7,7 @@ import sys
 import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
@@ -159,6 +160,9 @@ AT["simulate"] = {
     name: replace(piece, n_rounds=piece.n_rounds[-1:])
     for name, piece in AT["simulate"].items()
 }
+PIECES = [(stage, piece) for stage, pieces in AT.items() for piece in pieces.values()]
+# Bytes that all of them leave.
+STORED = sum(costs.stored(stage, piece) for stage, piece in PIECES)
 
 
 def input_of(stage):
@@ -221,8 +225,7 @@ def asked_of(stage, piece):
 # The origin of each dataset, by its path: its readers refuse any other.
 ORIGINS = {
     path_at(stage, piece): origin(asked_of(stage, piece), STAGE_CODE[stage])
-    for stage, pieces in AT.items()
-    for piece in pieces.values()
+    for stage, piece in PIECES
 }
 
 
@@ -243,20 +246,16 @@ with open(Path(workflow.basedir) / COSTS_FILE) as file:
     COSTS = json.load(file)
 
 
-def growing(mem_mb, runtime):
-    """Resources of a rule, in MB and minutes; each further attempt has as much again."""
-    return {
-        "mem_mb": lambda w, attempt: attempt * mem_mb,
-        "runtime": lambda w, attempt: attempt * runtime,
-    }
+def needs_of(name):
+    """Resources of the job of a rule, in MB and minutes: its memory, and 2 min and thrice its time.
 
-
-def needs_of(stage):
-    """Resources of a stage's job: its memory, and thrice the time that it is likely to take."""
-
-    def cost(w):
-        return costs.of_stage(COSTS, STUDY, stage, AT[stage][w.cell])
-
+    By what it will cost, and as much again with each further attempt.
+    """
+    if name in KINDS:
+        cost = lambda w: costs.of_stage(COSTS, STUDY, name, AT[name][w.cell])
+    else:
+        told = costs.of_rule(COSTS, name, costs.size_of(name, STUDY, STORED))
+        cost = lambda w: told
     return {
         "mem_mb": lambda w, attempt: attempt * math.ceil(cost(w).memory),
         "runtime": lambda w, attempt: attempt * math.ceil(2 + cost(w).seconds / 20),
@@ -273,39 +272,29 @@ def origins_of(experiments):
     return {name: ORIGINS[f"{RESULTS}/{name}.nc"] for name in experiments}
 
 
-def stage_jobs():
-    """Every job of the stages, by what it leaves: its rule, cell, benchmark and what it waits for."""
-    for stage, pieces in AT.items():
-        before = [
-            one for one in ("simulate", NEEDS.get(stage)) if one not in (None, stage)
-        ]
-        for name, piece in pieces.items():
-            yield path_at(stage, piece), {
-                "rule": stage,
-                "cell": asdict(piece),
-                "benchmark": f"{LOGS}/{stage}/{name}.tsv",
-                "after": [path_at(one, piece) for one in before],
+def jobs():
+    """Every job of the study, read off its rules: which rule, its cell, what it waits for.
+
+    By what the job leaves first. Targets and what only looks at a study have no benchmark, and are
+    no part of it.
+    """
+    found, left_by = {}, {}
+    for name in [known.name for known in workflow.rules if known.benchmark]:
+        one = getattr(rules, name)
+        for cell, piece in AT.get(name, {"": None}).items():
+            wildcards = SimpleNamespace(cell=cell)
+            left = [str(path).format(cell=cell) for path in one.output]
+            left_by.update(dict.fromkeys(left, left[0]))
+            found[left[0]] = {
+                "rule": name,
+                "cell": piece and asdict(piece),
+                "benchmark": str(one.benchmark).format(cell=cell),
+                "takes": [it(wildcards) if callable(it) else it for it in one.input],
             }
-
-
-def single_jobs():
-    """Every other job, in the order of the flow."""
-    for experiment, stages in STAGES.items():
-        left = [
-            path_at(stage, piece)
-            for stage in stages
-            for cell in cells_at(stage, experiment)
-            for piece in cell.pieces(STUDY.trials_per_job)
-        ]
-        yield f"collect_{experiment}", f"{LOGS}/{experiment}.tsv", left
-    yield "scaling_law", f"{LOGS}/scaling_law.tsv", ["collect_phase_transition"]
-    collected = [f"collect_{experiment}" for experiment in STAGES]
-    yield "check", f"{LOGS}/check.tsv", [*collected, "scaling_law"]
-    yield "judge", f"{LOGS}/judge.tsv", ["check"]
-    for notebook in NOTEBOOKS:
-        yield f"render_{notebook}", f"{LOGS}/render/{notebook}.tsv", ["judge"]
-    yield "index", f"{LOGS}/index.tsv", [f"render_{notebook}" for notebook in NOTEBOOKS]
-    yield "manifest", f"{LOGS}/manifest.tsv", ["index"]
+    for job in found.values():
+        after = {left_by.get(path) for path in job.pop("takes")}
+        job["after"] = sorted(after - {None})
+    return found
 
 
 wildcard_constraints:

@@ -17,7 +17,8 @@ rule crate:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=1000, runtime=30),
+        mem_mb=1000,
+        runtime=30,
     params:
         job={
             "crate": f"{RESULTS}/crate.zip",

@@ -14,13 +14,7 @@ rule estimate:
         runtime=30,
     params:
         job=lambda w: {
-            "jobs": {
-                **dict(stage_jobs()),
-                **{
-                    rule: {"rule": rule, "benchmark": benchmark, "after": after}
-                    for rule, benchmark, after in single_jobs()
-                },
-            },
+            "jobs": jobs(),
             "study": STUDY.model_dump(mode="json", by_alias=True),
             "costs": COSTS_FILE,
             "measure": bool(os.environ.get("MEASURE")),

@@ -18,7 +18,7 @@ rule judge:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=300, runtime=5),
+        **needs_of("judge"),
     params:
         job={
             "origins": origins_of(EXPERIMENTS),

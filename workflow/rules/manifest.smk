@@ -16,11 +16,7 @@ RECEIPTS = {
 }
 # Every file that the study leaves, and the rule that makes it.
 MADE_BY = {
-    **{
-        path_at(stage, piece): stage
-        for stage, pieces in AT.items()
-        for piece in pieces.values()
-    },
+    **{path_at(stage, piece): stage for stage, piece in PIECES},
     **{f"{RESULTS}/{experiment}.nc": f"collect_{experiment}" for experiment in STAGES},
     f"{RESULTS}/scaling_law.nc": "scaling_law",
     f"{RESULTS}/checks.json": "check",
@@ -62,7 +58,7 @@ rule manifest:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=900, runtime=20),
+        **needs_of("manifest"),
     params:
         job={
             "configuration": STUDY.model_dump(mode="json"),
@@ -91,7 +87,8 @@ rule verify:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=600, runtime=20),
+        mem_mb=600,
+        runtime=20,
     params:
         job={
             "manifest": f"{RESULTS}/manifest.json",

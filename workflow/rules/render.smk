@@ -101,7 +101,7 @@ for notebook, of_notebook in NOTEBOOKS.items():
         conda:
             "../../environment.yml"
         resources:
-            **growing(mem_mb=800, runtime=5),
+            **needs_of(f"render_{notebook}"),
         params:
             job={
                 "title": notebook.replace("_", " ").capitalize(),
@@ -149,7 +149,7 @@ rule index:
     conda:
         "../../environment.yml"
     resources:
-        **growing(mem_mb=300, runtime=2),
+        **needs_of("index"),
     params:
         job={
             "results": RESULTS,

@@ -15,8 +15,8 @@ from typing import Any
 from sparseact.study.cell import Cell
 from sparseact.study.config import Study, n_supports
 
-# MiB that a job takes before it does anything, and by how much all that it takes may exceed what it
-# keeps: more than any job that was measured, from 100 to 2,900 MiB.
+# MiB that a stage's job takes before it does anything, and how often what it keeps, or what the job
+# of a rule did take, it may take: more than any job that was measured, from 90 to 2,900 MiB.
 _MEMORY, _MARGIN = 300, 1.5
 # Bytes of a file without its values.
 _FILE = 25_000
@@ -84,9 +84,16 @@ def of_stage(costs: Mapping[str, Any], study: Study, stage: str, cell: Cell) -> 
 
 
 def of_rule(costs: Mapping[str, Any], rule: str, size: float) -> Cost:
-    """What the one job of a rule will cost, in proportion to its :func:`size_of`."""
-    seconds, measured = costs["rules"][rule]
-    return Cost(seconds * size / measured, 2 * _MEMORY, 0.0)
+    """What the one job of a rule will cost: time, and memory beyond what its like take, by size.
+
+    See :func:`size_of`. A rule that was never measured is taken for the costliest that was.
+    """
+    known = costs["rules"]
+    seconds, memory, measured = known.get(rule) or map(max, zip(*known.values(), strict=True))
+    like = rule.partition("_")[0]
+    least = min((one for name, (_, one, _) in known.items() if name.startswith(like)), default=0.0)
+    grown = least + (memory - least) * max(1.0, size / measured)
+    return Cost(seconds * size / measured, _MARGIN * grown, 0.0)
 
 
 def size_of(rule: str, study: Study, stored: float) -> float:
@@ -156,6 +163,11 @@ def measure(jobs: Sequence[tuple[Sequence[float], float]], start: float) -> list
     jobs : sequence of (terms, seconds)
     start : float
         Seconds that a job takes before it does anything.
+
+    Raises
+    ------
+    CostsError
+        If the jobs took no time to speak of.
     """
     import numpy as np
     from scipy.optimize import nnls
@@ -167,4 +179,6 @@ def measure(jobs: Sequence[tuple[Sequence[float], float]], start: float) -> list
     scale = x.max(axis=0) + (x.max(axis=0) == 0)
     factors = nnls(x / scale * weights[:, None], (took - start) * weights)[0] / scale
     explained = (x @ factors).sum()
+    if not explained > 0:
+        raise CostsError("no job took longer than its start: run a larger study, and learn from it")
     return [float(factor) for factor in factors * (took - start).sum() / explained]

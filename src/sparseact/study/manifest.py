@@ -1,11 +1,7 @@
 """The manifest of a study: what it left, byte for byte and by value, and what made it.
 
-Bytes are told by SHA-256. Values are told so that two runs can be compared from their manifests
-alone: whole numbers and text by a digest, few floats outright, many floats by their norm and a
-sketch, eight sums of all of them under random signs. The sums of two arrays differ by sums of the
-differences, whose mean square is the square of the distance between the arrays (Alon, Matias and
-Szegedy 1999), so that eight of them tell the root-mean-square difference to within a factor of two
-or so. Where the files of both runs are at hand, they are compared themselves.
+Bytes are told by SHA-256, values as :mod:`sparseact.study.values` tells them, so that two runs can
+be compared from their manifests alone. Where the files of both are at hand, these are compared.
 """
 
 from __future__ import annotations
@@ -19,13 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.study.store import Arrays, DatasetError, fingerprint, load, sha256
+from sparseact.study.store import Arrays, DatasetError, head, load, sha256
+from sparseact.study.values import fingerprint, pattern, tell
 
-# Floats of a variable up to which they are told outright.
-_FEW = 64
-_SIGNS = 8
-# Floats that are summed up at a time.
-_AT_ONCE = 2**16
 # How far floats of two runs may be apart, as a share of their size, before it is no longer the
 # rounding of another BLAS.
 TOLERANCE = 1e-8
@@ -47,14 +39,16 @@ def entry(path: str | Path, origin: str | None = None) -> Entry:
     DatasetError
         If a dataset is damaged, or of another origin than the one named.
     """
-    told: Entry = {"sha256": sha256(path)}
     if Path(path).suffix == ".nc":
-        arrays, attributes = load(path, origin=origin)
-        told["code_digest"] = attributes["code_digest"]
-        told["configuration"] = json.loads(str(attributes["configuration"]))
-        told["values"] = values(arrays)
-    elif Path(path).name == "claims.json":
-        told["values"] = values(_of_claims(path))
+        digest, attributes = head(path, origin)
+        return {
+            "sha256": digest,
+            "code_digest": attributes["code_digest"],
+            **{one: json.loads(str(attributes[one])) for one in ("configuration", "values")},
+        }
+    told: Entry = {"sha256": sha256(path)}
+    if Path(path).name == "claims.json":
+        told["values"] = tell(_of_claims(path))
     return told
 
 
@@ -67,46 +61,6 @@ def _of_claims(path: str | Path) -> Arrays:
         "verdict": np.array([one["verdict"] for one in judged]),
         **{end: np.array([one[end] for one in judged], dtype=np.float64) for end in ends},
     }
-
-
-def values(arrays: Arrays) -> dict[str, Any]:
-    """Every variable by value: a digest, the floats, or a sketch with what is needed to read it."""
-    return {name: _value(array) for name, array in sorted(arrays.items())}
-
-
-def _value(array: npt.NDArray[Any]) -> Any:
-    if array.dtype.kind != "f":
-        return fingerprint(array)
-    flat = array.ravel()
-    if flat.size <= _FEW:
-        return {"floats": " ".join(map(repr, flat.tolist()))}
-    total = np.zeros(1 + _SIGNS)
-    for start, signs in enumerate(_signs(flat.size)):
-        some = flat[start * _AT_ONCE :][:_AT_ONCE].astype(np.float64)
-        some[~np.isfinite(some)] = 0.0
-        # Row by row, in the order in which NumPy adds up on every machine.
-        total += [np.add.reduce(some**2), *(np.add.reduce(some * row) for row in signs)]
-    return {
-        # Where values are missing or infinite is compared exactly.
-        "pattern": fingerprint(_pattern(array)),
-        "norm": math.sqrt(total[0]),
-        "sketch": total[1:].tolist(),
-    }
-
-
-def _pattern(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """0 where a value is finite, 1 where it is missing, 2 and 3 where it is infinite."""
-    kinds = [np.isnan(array), array == np.inf, array == -np.inf]
-    return np.select(kinds, [1, 2, 3], 0).astype(np.uint8)
-
-
-def _signs(n: int) -> Iterator[npt.NDArray[np.int8]]:
-    """Eight times n random signs in pieces, the same on every machine."""
-    bits = np.random.PCG64(20260108)
-    places = np.arange(_SIGNS, dtype=np.uint64)[:, None]
-    for start in range(0, n, _AT_ONCE):
-        drawn = bits.random_raw(min(_AT_ONCE, n - start))
-        yield 1 - 2 * ((drawn >> places) & 1).astype(np.int8)
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -297,7 +251,7 @@ def _arrays_apart(
         return math.inf, ""
     if mine.dtype.kind != "f":
         return (0.0 if fingerprint(mine) == fingerprint(other) else math.inf), ""
-    if (_pattern(mine) != _pattern(other)).any():
+    if (pattern(mine) != pattern(other)).any():
         return math.inf, ""
     known = np.isfinite(mine)
     here, there = (one[known].astype(np.float64) for one in (mine, other))

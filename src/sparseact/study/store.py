@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseact.study.origin import origin_of
+from sparseact.study.values import tell
 from sparseact.study.variables import KINDS, VARIABLES
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def write(
         "summary": "Sparse action discovery: simulated logs and their analysis",
         "license": "BSD-3-Clause",
         "sparseact_kind": kind,
+        "values": json.dumps(tell(arrays)),
         **(attributes or {}),
     }
     try:
@@ -92,15 +94,16 @@ def write(
 def seal(path: str | Path) -> None:
     """End a file with the digest of what it holds; netCDF readers do not look so far."""
     with Path(path).open("r+b") as file:
-        digest = _seal(file.read())
-        file.write(digest)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0, os.SEEK_END)
+        file.write(_seal(digest))
 
 
-def _seal(content: bytes | memoryview) -> bytes:
-    return f"\nsha256:{hashlib.sha256(content).hexdigest()}\n".encode()
+def _seal(digest: str) -> bytes:
+    return f"\nsha256:{digest}\n".encode()
 
 
-_SEAL_SIZE = len(_seal(b""))
+_SEAL_SIZE = len(_seal("0" * 64))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -201,36 +204,12 @@ def load(
     DatasetError
         As :func:`read`.
     """
-    try:
-        content = memoryview(Path(path).read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}; run again") from None
-    held, seal_found = content[:-_SEAL_SIZE], content[-_SEAL_SIZE:]
-    if seal_found != _seal(held):
-        raise DatasetError(
-            f"{path} is damaged, or no dataset of a study: it does not end with the digest of what "
-            "it holds; remove it and run again"
-        )
-    try:
-        with netCDF4.Dataset(str(path), memory=held) as file:
-            file.set_auto_mask(False)
-            told: Attributes = {key: _plain(value) for key, value in file.__dict__.items()}
-            arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
-            dims = {name: variable.dimensions for name, variable in file.variables.items()}
-    except OSError as error:
-        raise DatasetError(f"{path} is no netCDF ({error}); remove it and run again") from None
-    found = str(told.get("sparseact_kind"))
-    if found not in KINDS or (kind or found) != found:
-        raise DatasetError(
-            f"{path} is not what belongs there: a {kind or 'known'} dataset should be, and it is a "
-            f"{found} dataset; remove it and run again"
-        )
-    kind = found
-    if origin is not None and origin_of(told) != origin:
-        raise DatasetError(
-            f"{path} is not what belongs there: another configuration or other code made it; "
-            "remove it and run again"
-        )
+    held, _ = _held(path)
+    with _opened(path, held) as file:
+        told = _told(file)
+        arrays = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+        dims = {name: variable.dimensions for name, variable in file.variables.items()}
+    kind = _belongs(path, told, kind, origin)
     for name, expected in KINDS[kind].variables.items():
         if name in dims and dims[name] != expected:
             raise DatasetError(
@@ -239,6 +218,68 @@ def load(
             )
     _check(kind, arrays, Path(path))
     return arrays, told
+
+
+def head(path: str | Path, origin: str | None = None) -> tuple[str, Attributes]:
+    """The SHA-256 of a dataset's file and its global attributes; its arrays are not read.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`read`, but for what its arrays are.
+    """
+    held, digest = _held(path)
+    with _opened(path, held) as file:
+        told = _told(file)
+    _belongs(path, told, None, origin)
+    return digest, told
+
+
+def _held(path: str | Path) -> tuple[memoryview, str]:
+    """What a file holds, if it ends with the digest of that, and the digest of the whole file."""
+    try:
+        content = memoryview(Path(path).read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}; run again") from None
+    held, seal_found = content[:-_SEAL_SIZE], content[-_SEAL_SIZE:]
+    total = hashlib.sha256(held)
+    if seal_found != _seal(total.hexdigest()):
+        raise DatasetError(
+            f"{path} is damaged, or no dataset of a study: it does not end with the digest of what "
+            "it holds; remove it and run again"
+        )
+    total.update(seal_found)
+    return held, total.hexdigest()
+
+
+@contextmanager
+def _opened(path: str | Path, held: memoryview) -> Iterator[netCDF4.Dataset]:
+    try:
+        with netCDF4.Dataset(str(path), memory=held) as file:
+            file.set_auto_mask(False)
+            yield file
+    except OSError as error:
+        raise DatasetError(f"{path} is no netCDF ({error}); remove it and run again") from None
+
+
+def _told(file: netCDF4.Dataset) -> Attributes:
+    return {key: _plain(value) for key, value in file.__dict__.items()}
+
+
+def _belongs(path: str | Path, told: Attributes, kind: str | None, origin: str | None) -> str:
+    """The kind of a dataset, if it and the origin are those that are wanted."""
+    found = str(told.get("sparseact_kind"))
+    if found not in KINDS or (kind or found) != found:
+        raise DatasetError(
+            f"{path} is not what belongs there: a {kind or 'known'} dataset should be, and it is a "
+            f"{found} dataset; remove it and run again"
+        )
+    if origin is not None and origin_of(told) != origin:
+        raise DatasetError(
+            f"{path} is not what belongs there: another configuration or other code made it; "
+            "remove it and run again"
+        )
+    return found
 
 
 def sha256(path: str | Path) -> str:
@@ -251,18 +292,6 @@ def sha256(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(values: npt.NDArray[Any]) -> str:
-    """Hexadecimal SHA-256 of an array: its type, its shape and every value."""
-    text = values.dtype.kind in "OUT"
-    head = ["text" if text else values.dtype.str, values.shape]
-    total = hashlib.sha256(json.dumps(head).encode())
-    if text:
-        total.update(json.dumps(values.tolist()).encode())
-    else:
-        total.update(np.ascontiguousarray(values).data)
-    return total.hexdigest()
 
 
 def _plain(value: Any) -> Any:
