@@ -113,3 +113,36 @@ def test_jobs_share_cores_within_the_bounds_of_any_greedy_plan(plan, cores):
     assert wall <= total / cores + longest * (1 - 1 / cores) + 1e-9
     assert costs.makespan(seconds, after, 1) == pytest.approx(total)
     assert costs.makespan(seconds, after, 100) == pytest.approx(longest)
+
+
+@given(plans(), st.integers(1, 8), st.floats(0, 2))
+def test_submissions_come_one_after_another(plan, cores, submit):
+    seconds, after = plan
+    wall = costs.makespan(seconds, after, cores, submit)
+    assert wall >= submit * len(seconds) + min(seconds.values()) - 1e-9
+    assert wall >= costs.makespan(seconds, after, 100) - 1e-9
+    assert wall <= sum(seconds.values()) + submit * len(seconds) + 1e-9
+
+
+def test_jobs_are_put_together_as_snakemake_does():
+    after = {"s1": [], "r1": ["s1"], "s2": [], "r2": ["s2"], "s3": [], "c": ["r1", "r2"], "end": []}
+    group = {"s1": "a", "r1": "a", "s2": "a", "r2": "a", "s3": "a", "c": "b"}
+    batch = costs.batches(after, group, {"a": 2, "b": 1})
+    assert batch["s1"] == batch["r1"] == batch["s2"] == batch["r2"] != batch["s3"]
+    assert batch["end"] == "end"
+    seconds = {"s1": 1.0, "r1": 2.0, "s2": 3.0, "r2": 4.0, "s3": 5.0, "c": 6.0, "end": 7.0}
+    took, waits = costs.batched(seconds, after, batch, 2, 0.5)
+    assert took == {batch["s1"]: 7.5, batch["s3"]: 5.5, batch["c"]: 6.5, "end": 7.5}
+    assert waits == {batch["s1"]: [], batch["s3"]: [], batch["c"]: [batch["s1"]], "end": []}
+
+
+@given(plans(), st.integers(1, 4))
+def test_batches_keep_all_work_and_all_waiting(plan, size):
+    seconds, after = plan
+    group = {job: "all" for job in seconds if int(job) % 3}
+    batch = costs.batches(after, group, {"all": size})
+    took, waits = costs.batched(seconds, after, batch, 1, 0.0)
+    assert sum(took.values()) == pytest.approx(sum(seconds.values()))
+    for job, others in after.items():
+        for other in others:
+            assert batch[other] == batch[job] or batch[other] in waits[batch[job]]

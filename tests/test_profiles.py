@@ -34,7 +34,8 @@ def test_every_rule_is_grouped_for_the_cluster_or_stays_on_the_submit_node(study
     rules = set(study.run("--list-rules").stdout.split())
     listed = (root / "Snakefile").read_text().partition("localrules:\n")[2].partition("\n\n")[0]
     local = {line.strip(" ,") for line in listed.splitlines()}
-    assert rules == {*grouped} | local | {"scaling_law"}
+    assert rules == {*grouped} | local
+    assert not {*grouped} & local
     components = dict(pair.split("=") for pair in profile(root, "slurm")["group-components"])
     assert components.keys() == set(grouped.values())
 

@@ -456,16 +456,18 @@ def test_an_estimate_is_told_beside_what_it_took_and_learnt_from_that(copy):
     said = copy.run("estimate").stderr
     assert re.search(r"^recover +11 ", said, re.MULTILINE)
     assert re.search(r"it took \d+\.\d\d core-hours: the estimate is off by [+-]\d+%", said), said
-    walls = [float(one) for one in re.findall(r"^on +\d+ cores +([\d.]+) min", said, re.MULTILINE)]
-    assert len(walls) > 3
-    assert walls == sorted(walls, reverse=True)
+    assert re.search(r"^through Slurm \d+ jobs of ", said, re.MULTILINE), said
+    rows = re.findall(r"^ +\d+ +([\d.]+) min +\d+% +([\d.]+) min +\d+%$", said, re.MULTILINE)
+    assert len(rows) > 3
+    for walls in zip(*rows, strict=True):
+        assert [*walls] == sorted(walls, key=float, reverse=True)
     costs = copy.folder / "workflow/costs.json"
     before = costs.read_text()
     said = copy.run("estimate", MEASURE="1").stderr
     assert costs.read_text() != before
     assert "the estimate is off by +0%" in said or "off by -0%" in said
     (copy.folder / "logs/tiny/judge.tsv").unlink()
-    assert "judge has no benchmark" in copy.run("estimate", MEASURE="1").stderr
+    assert "logs/tiny/judge.tsv is not there" in copy.run("estimate", MEASURE="1").stderr
     # What a job costs is no part of what it does.
     assert copy.planned() == {}
 

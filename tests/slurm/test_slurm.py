@@ -105,7 +105,7 @@ def test_from_nothing_it_leaves_the_bytes_of_a_local_run(quick, root, cluster, s
     asked = ("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ran)}")
     for line in cluster.run(*asked, "--format=State,Partition,Account").splitlines():
         assert line == f"COMPLETED|{slurm.PAID}|{slurm.ACCOUNT}"
-    # All but what stays on the submit node; the fit of scaling laws is a job of its own.
+    # All but what stays on the submit node.
     groups = [path.name for path in (other.folder / "logs/quick/slurm").glob("*.log")]
     assert len(groups) == len(ran)
     assert {name.partition("_")[0] for name in groups} == {

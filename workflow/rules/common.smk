@@ -279,14 +279,14 @@ def jobs():
     no part of it.
     """
     found, left_by = {}, {}
-    for name in [known.name for known in workflow.rules if known.benchmark]:
-        one = getattr(rules, name)
-        for cell, piece in AT.get(name, {"": None}).items():
+    for known in [known for known in workflow.rules if known.benchmark]:
+        one = getattr(rules, known.name)
+        for cell, piece in AT.get(known.name, {"": None}).items():
             wildcards = SimpleNamespace(cell=cell)
             left = [str(path).format(cell=cell) for path in one.output]
             left_by.update(dict.fromkeys(left, left[0]))
             found[left[0]] = {
-                "rule": name,
+                "rule": known.name,
                 "cell": piece and asdict(piece),
                 "benchmark": str(one.benchmark).format(cell=cell),
                 "takes": [it(wildcards) if callable(it) else it for it in one.input],

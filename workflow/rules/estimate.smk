@@ -17,6 +17,7 @@ rule estimate:
             "jobs": jobs(),
             "study": STUDY.model_dump(mode="json", by_alias=True),
             "costs": COSTS_FILE,
+            "profile": "workflow/profiles/slurm/config.yaml",
             "measure": bool(os.environ.get("MEASURE")),
         },
     script:

@@ -120,16 +120,24 @@ def stored(stage: str, cell: Cell) -> float:
     return _FILE + N * T * (used + 4.0 * one.latent_dim + 8)
 
 
-def makespan(seconds: Mapping[str, float], after: Mapping[str, Sequence[str]], cores: int) -> float:
-    """Seconds that jobs take together on some cores, each as soon as it can; the longest first.
+def makespan(
+    seconds: Mapping[str, float],
+    after: Mapping[str, Sequence[str]],
+    places: int,
+    submit: float = 0.0,
+) -> float:
+    """Seconds that jobs take together in some places, each as soon as it can; the longest first.
 
     Parameters
     ----------
     seconds : mapping of str to float
-        How long each job takes, on one core.
+        How long each job takes.
     after : mapping of str to sequence of str
         What each job waits for.
-    cores : int
+    places : int
+        How many jobs run at a time: cores, or shares of a cluster.
+    submit : float
+        Seconds that it takes to submit a job that is ready, one after another.
     """
     waits = {job: len(after[job]) for job in seconds}
     then: dict[str, list[str]] = {job: [] for job in seconds}
@@ -139,17 +147,87 @@ def makespan(seconds: Mapping[str, float], after: Mapping[str, Sequence[str]], c
     ready = [(-seconds[job], job) for job, number in waits.items() if not number]
     heapq.heapify(ready)
     running: list[tuple[float, str]] = []
-    now = 0.0
+    now = submitted = 0.0
     while ready or running:
-        while ready and len(running) < cores:
+        while ready and len(running) < places:
             _, job = heapq.heappop(ready)
-            heapq.heappush(running, (now + seconds[job], job))
+            submitted = max(now, submitted) + submit
+            heapq.heappush(running, (submitted + seconds[job], job))
         now, ended = heapq.heappop(running)
         for job in then[ended]:
             waits[job] -= 1
             if not waits[job]:
                 heapq.heappush(ready, (-seconds[job], job))
     return now
+
+
+def batches(
+    after: Mapping[str, Sequence[str]], group: Mapping[str, str], together: Mapping[str, int]
+) -> dict[str, str]:
+    """The batch that each job is submitted in, as Snakemake puts jobs together.
+
+    Jobs of a group that wait for each other belong together, and so many of such sets make a batch.
+
+    Parameters
+    ----------
+    after : mapping of str to sequence of str
+        What each job waits for.
+    group : mapping of str to str
+        The group of each job that is in one.
+    together : mapping of str to int
+        How many sets of a group make a batch.
+    """
+    root = {job: job for job in after}
+
+    def find(job: str) -> str:
+        while root[job] != job:
+            job = root[job]
+        return job
+
+    for job, others in after.items():
+        for other in others:
+            if group.get(job) == group.get(other) is not None:
+                root[find(job)] = find(other)
+    sets: dict[str, dict[str, int]] = {}
+    batch = {}
+    for job in after:
+        if name := group.get(job):
+            of_group = sets.setdefault(name, {})
+            number = of_group.setdefault(find(job), len(of_group))
+            batch[job] = f"{name} {number // together[name]}"
+        else:
+            batch[job] = job
+    return batch
+
+
+def batched(
+    seconds: Mapping[str, float],
+    after: Mapping[str, Sequence[str]],
+    batch: Mapping[str, str],
+    cores: int,
+    start: float,
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """How long each batch takes and what it waits for; see :func:`batches`.
+
+    Parameters
+    ----------
+    seconds, after : mappings
+        Of the jobs.
+    batch : mapping of str to str
+    cores : int
+        Jobs of a batch that are worked on at a time.
+    start : float
+        Seconds that a batch takes besides its jobs.
+    """
+    inside: dict[str, list[str]] = {}
+    for job in seconds:
+        inside.setdefault(batch[job], []).append(job)
+    took, waits = {}, {}
+    for name, jobs in inside.items():
+        own = {job: [one for one in after[job] if batch[one] == name] for job in jobs}
+        took[name] = start + makespan({job: seconds[job] for job in jobs}, own, cores)
+        waits[name] = sorted({batch[one] for job in jobs for one in after[job]} - {name})
+    return took, waits
 
 
 def measure(jobs: Sequence[tuple[Sequence[float], float]], start: float) -> list[float]:
