@@ -108,12 +108,7 @@ def test_from_nothing_it_leaves_the_bytes_of_a_local_run(quick, root, cluster, s
     # All but what stays on the submit node.
     groups = [path.name for path in (other.folder / "logs/quick/slurm").glob("*.log")]
     assert len(groups) == len(ran)
-    assert {name.partition("_")[0] for name in groups} == {
-        "scenarios",
-        "collections",
-        "scaling",
-        "renders",
-    }
+    assert {name.partition("_")[0] for name in groups} == {"scenarios", "collections", "renders"}
 
 
 # -- faults ------------------------------------------------------------------------------------
