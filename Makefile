@@ -12,6 +12,8 @@ READY := $(VENV)/.ready
 SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
   $(BIN)/snakemake --workflow-profile workflow/profiles/local --cores $(CORES)
 
+CONFIGURED = $(if $(CONFIG),--configfile $(or $(wildcard $(CONFIG)),$(error there is no $(CONFIG))))
+
 .DEFAULT_GOAL := help
 .PHONY: help env study quick verify estimate crate test test-faults test-slurm check lock schema rulegraph snakemake-report clean
 
@@ -35,13 +37,13 @@ quick: $(READY)  ## Run a cut of the study that takes about a minute
 	$(SNAKEMAKE) --configfile config/quick.yaml
 
 verify: $(READY)  ## Hold what is there against its manifest (CONFIG=another, AGAINST=another run's)
-	@AGAINST="$(AGAINST)" $(SNAKEMAKE) verify $(if $(CONFIG),--configfile $(CONFIG))
+	@AGAINST="$(AGAINST)" $(SNAKEMAKE) verify $(CONFIGURED)
 
 estimate: $(READY)  ## Tell what a study will cost (CONFIG=another; MEASURE=1 learns from its benchmarks)
-	@MEASURE="$(MEASURE)" $(SNAKEMAKE) estimate $(if $(CONFIG),--configfile $(CONFIG))
+	@MEASURE="$(MEASURE)" $(SNAKEMAKE) estimate $(CONFIGURED)
 
 crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=another)
-	@$(SNAKEMAKE) crate $(if $(CONFIG),--configfile $(CONFIG))
+	@$(SNAKEMAKE) crate $(CONFIGURED)
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup

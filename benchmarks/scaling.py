@@ -87,9 +87,9 @@ def queue(cluster):
 
 def measure(name, folder, cluster):
     """A table of one study, everywhere."""
-    ways = {f"{cores} cores": lambda one, cores=cores: here(one, cores) for cores in CORES[name]}
+    ways = {f"cores: {cores}": lambda one, cores=cores: here(one, cores) for cores in CORES[name]}
     for number in TOGETHER[name]:
-        ways[f"Slurm, {number} scenarios a job"] = lambda one, number=number: through_slurm(
+        ways[f"Slurm, scenarios a job: {number}"] = lambda one, number=number: through_slurm(
             one, cluster, number
         )
     for number, (way, run) in enumerate(ways.items()):

@@ -1,9 +1,11 @@
 """The refit: against other people's least squares, by simulation, and at its edges."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -268,3 +270,24 @@ def test_the_bound_on_the_regret_is_reached():
     assert action == 1
     regret, bound = 1.0, 2 * np.abs(estimate - truth).max()
     assert regret >= (1 - 1e-9) * bound
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=100)
+def test_only_rounds_that_used_an_action_tell_of_it(seed):
+    # A sparse log is worked on where its actions were used, a dense one everywhere.
+    rng = np.random.default_rng(seed)
+    T, M, d = rng.integers(3, 60), 8, rng.integers(1, 4)
+    X = rng.standard_normal((T, M)) * (rng.random((T, M)) < 0.2)
+    Z, y = rng.standard_normal((T, d)), rng.standard_normal(T)
+    sparse, dense = KhatriRaoDesign(Z, sp.csr_array(X)), KhatriRaoDesign(Z, X)
+    support, n = rng.permutation(M)[: rng.integers(0, 4)], int(rng.integers(1, T + 1))
+    ours, theirs = (refit(design, y, support, n) for design in (sparse, dense))
+    assert (ours.rank, ours.degrees_of_freedom) == (theirs.rank, theirs.degrees_of_freedom)
+    for name in ("weights", "standard_errors", "noise_std"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(theirs, name), rtol=1e-6, atol=1e-9, err_msg=name
+        )
+    for measure in (partial(oracle_error, noise_std=1.0), least_eigenvalue):
+        here, everywhere = (measure(one, support, n_rounds=n) for one in (sparse, dense))
+        np.testing.assert_allclose(here, everywhere, rtol=1e-6, atol=1e-12)

@@ -99,3 +99,45 @@ def test_one_answer_of_the_controller_serves_many_questions(ask):
         said, asked = ask(job, "echo 11 RUNNING; echo 12 COMPLETED")
         assert said == {"11": "running", "12": "success"}[job]
     assert asked == ["squeue"]
+
+
+@pytest.fixture
+def submit(root, tmp_path):
+    """Submit a job, where sbatch is a script; what it was asked stands in a file."""
+
+    def submit(text):
+        sbatch = tmp_path / "sbatch"
+        sbatch.write_text(f'#!/bin/sh\necho "$@" >> asked\n{text}\n')
+        sbatch.chmod(0o755)
+        of_job = ("--name=n", "--memory=300", "--minutes=4", "--margin=3", "--cpus=2", "script.sh")
+        return subprocess.run(
+            [sys.executable, root / "workflow/profiles/slurm/slurm.py", "submit", *of_job],
+            cwd=tmp_path,
+            env={"PATH": os.pathsep.join([str(tmp_path), os.defpath])},
+            capture_output=True,
+            text=True,
+        )
+
+    return submit
+
+
+@pytest.mark.parametrize(
+    "busy",
+    ["Unable to contact slurm controller (connect failure)", "Socket timed out on send/recv"],
+)
+def test_a_submission_waits_for_a_controller_that_is_away_or_busy(submit, tmp_path, busy):
+    done = submit(
+        f"[ $(wc -l < asked) -gt 1 ] && echo '7;site' && exit 0\n"
+        f"echo 'sbatch: error: {busy}' >&2\nexit 1"
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    first, second = (tmp_path / "asked").read_text().splitlines()
+    assert first == second
+    assert "--mem=300 --time=7 --cpus-per-task=2" in first
+
+
+def test_a_submission_that_slurm_refuses_does_not_wait(submit, tmp_path):
+    done = submit("echo 'sbatch: error: Invalid qos specification' >&2\nexit 1")
+    assert done.returncode == 1
+    assert "Invalid qos" in done.stderr
+    assert len((tmp_path / "asked").read_text().splitlines()) == 1

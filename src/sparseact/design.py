@@ -289,7 +289,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         if not sp.issparse(self.activations):
             return None
         used = [self._by_action.indices[slice(*self._by_action.indptr[j : j + 2])] for j in blocks]
-        return np.unique(np.concatenate(used))
+        return np.unique(np.concatenate([np.empty(0, dtype=np.intp), *used]))
 
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
         """(p, d, M) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""

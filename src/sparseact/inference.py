@@ -92,24 +92,27 @@ def refit(
     the rows of R⁻¹. Where the blocks are rank-deficient the weights are the smallest in norm once
     each block is scaled to unit energy (a complete orthogonal factorisation, LAPACK gelsy).
     """
-    blocks = _blocks(design, support, n_rounds)
-    n, p = blocks.shape
+    used = _Used(design, support, n_rounds)
+    blocks, n, p = used.blocks, used.n_rounds, used.blocks.shape[1]
     y = numbers(rewards, "rewards", (design.n_rounds,), largest=LARGEST)[:n]
     d = design.block_size
     factors = _inverse_factor(blocks)
     if factors is None:
-        weights, rank = _smallest(blocks, y, d)
+        weights, rank = _smallest(blocks, used.of(y), d)
         return Refit(weights, np.full_like(weights, np.nan), float("nan"), n - p, rank)
     q, r_inverse = factors
-    weights = r_inverse @ (q.T @ y)
-    residual = y - blocks @ weights
+    weights = r_inverse @ (q.T @ used.of(y))
+    residual = y.copy()
+    residual[used.rounds] -= blocks @ weights
     noise_std = float(np.sqrt(residual @ residual / (n - p))) if n > p else float("nan")
     errors = noise_std * np.linalg.norm(r_inverse, axis=1)
     return Refit(weights.reshape(-1, d), errors.reshape(-1, d), noise_std, n - p, p)
 
 
 def _smallest(blocks: Floats, y: Floats, d: int) -> tuple[Floats, int]:
-    """Weights (m, d) of rank-deficient blocks (T, m·d), and their rank."""
+    """Weights (m, d) of rank-deficient blocks (R, m·d), and their rank."""
+    if not len(blocks):
+        return np.zeros((blocks.shape[1] // d, d)), 0
     scale = np.linalg.norm(blocks.reshape(len(blocks), -1, d), axis=(0, 2))
     scale[scale == 0] = 1.0
     solution, _, rank, _ = scipy.linalg.lstsq(
@@ -138,7 +141,7 @@ def oracle_error(
         As :func:`refit`.
     """
     noise_std = float(numbers(noise_std, "noise_std", (), largest=LARGEST))
-    inverse = _inverse_factor(_blocks(design, support, n_rounds))
+    inverse = _inverse_factor(_Used(design, support, n_rounds).blocks)
     return float("inf") if inverse is None else float(noise_std**2 * np.sum(inverse[1] ** 2))
 
 
@@ -154,12 +157,12 @@ def least_eigenvalue(
     ValueError, TypeError
         As :func:`refit`.
     """
-    blocks = _blocks(design, support, n_rounds)
-    if blocks.shape[1] > len(blocks):
+    used = _Used(design, support, n_rounds)
+    if used.blocks.shape[1] > len(used.blocks):
         return 0.0
-    if blocks.shape[1] == 0:
+    if used.blocks.shape[1] == 0:
         return float("inf")
-    return float(np.linalg.svd(blocks, compute_uv=False)[-1] ** 2 / len(blocks))
+    return float(np.linalg.svd(used.blocks, compute_uv=False)[-1] ** 2 / used.n_rounds)
 
 
 def decide(weights: npt.ArrayLike, support: npt.ArrayLike, latents: npt.ArrayLike) -> Ints:
@@ -196,15 +199,32 @@ def decide(weights: npt.ArrayLike, support: npt.ArrayLike, latents: npt.ArrayLik
     return chosen
 
 
-def _blocks(design: BlockDesign, support: npt.ArrayLike, n_rounds: int | None) -> Floats:
-    """(T, m·d) the blocks of a support over the first rounds; see :func:`refit` for what fails."""
-    if not hasattr(design, "correlate_start"):
-        raise TypeError(f"design must be a KhatriRaoDesign, got {type(design).__name__}")
-    if n_rounds is not None:
-        integer(n_rounds, "n_rounds", 1, design.n_rounds)
-    columns = design.columns(ids(support, "support", design.n_blocks), None)[:, :, :n_rounds]
-    m, d, n = columns.shape
-    return columns.reshape(m * d, n).T
+class _Used:
+    """The blocks of a support on the rounds that used any of it; see :func:`refit` for what fails.
+
+    Elsewhere the blocks are zero, and where each round uses few of many actions that is nearly
+    everywhere.
+    """
+
+    def __init__(self, design: BlockDesign, support: npt.ArrayLike, n_rounds: int | None) -> None:
+        if not hasattr(design, "correlate_start"):
+            raise TypeError(f"design must be a KhatriRaoDesign, got {type(design).__name__}")
+        if n_rounds is not None:
+            integer(n_rounds, "n_rounds", 1, design.n_rounds)
+        actions = ids(support, "support", design.n_blocks)
+        self.n_rounds = n_rounds or design.n_rounds
+        rows = design.touched(actions)
+        if rows is not None:
+            rows = rows[: np.searchsorted(rows, self.n_rounds)]
+        # Either all of the first rounds, or those of them that are named.
+        self.rounds: Ints | slice = slice(self.n_rounds) if rows is None else rows
+        columns = design.columns(actions, rows)[:, :, : self.n_rounds]
+        m, d, used = columns.shape
+        self.blocks: Floats = columns.reshape(m * d, used).T  # (R, m·d)
+
+    def of(self, values: Floats) -> Floats:
+        """(R,) of one value a round."""
+        return values[self.rounds]
 
 
 def _inverse_factor(blocks: Floats) -> tuple[Floats, Floats] | None:

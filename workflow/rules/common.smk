@@ -67,7 +67,7 @@ def require_slurm():
     if SLURM in submit:
         site = workflow.resource_settings.default_resources
         asked = [
-            f"--{one}={str(site.get(f'slurm_{one}').raw).strip(QUOTES)}"
+            f"--{one}={str(getattr(site.get(f'slurm_{one}'), 'raw', '')).strip(QUOTES)}"
             for one in ("partition", "account")
         ]
         done = subprocess.run(
@@ -247,9 +247,10 @@ with open(Path(workflow.basedir) / COSTS_FILE) as file:
 
 
 def needs_of(name):
-    """Resources of the job of a rule, in MB and minutes: its memory, and 2 min and thrice its time.
+    """Resources of the job of a rule: its memory in MB, thrice its time in minutes, and a margin.
 
-    By what it will cost, and as much again with each further attempt.
+    By what it will cost, and as much again with each further attempt. Times of jobs that go
+    together add up, the margin does not; so what takes less than a second counts nothing.
     """
     if name in KINDS:
         cost = lambda w: costs.of_stage(COSTS, STUDY, name, AT[name][w.cell])
@@ -258,7 +259,8 @@ def needs_of(name):
         cost = lambda w: told
     return {
         "mem_mb": lambda w, attempt: attempt * math.ceil(cost(w).memory),
-        "runtime": lambda w, attempt: attempt * math.ceil(2 + cost(w).seconds / 20),
+        "runtime": lambda w, attempt: attempt * math.ceil(cost(w).seconds / 20 - 0.05),
+        "margin": lambda w, attempt: attempt * 3,
     }
 
 

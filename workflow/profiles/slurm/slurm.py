@@ -22,8 +22,10 @@ GOES_ON = {
 }
 # Seconds that an answer of the controller serves all who ask: it must not be asked for each job.
 FRESH = 2
-# Seconds that a submission waits for a controller that is away.
+# Seconds that a submission waits for a controller that is away or busy, or for room in the queue,
+# and what Slurm says of these.
 PATIENCE = 600
+PASSES = ("contact slurm controller", "timed out", "temporarily", "submit limit", "SubmitJob")
 # The study that jobs are of, whose lock it is, and the folder of its logs.
 STUDY = Path(os.environ.get("STUDY_LOCK", "logs/.lock"))
 LOGS = STUDY.parent / "slurm"
@@ -57,14 +59,15 @@ def check(partition, account):
         return f"Slurm does not answer: {failed}"
     partitions = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in shown.splitlines()]
     named = {one["PartitionName"]: one for one in partitions}
-    if partition and partition not in named:
+    if any(one not in named for one in partition.split(",") if one):
         known = ", ".join(named)
         return f"slurm_partition {partition!r} in {PROFILE} is not one of the site's: {known}"
     _, failed = ask("sbatch", "--test-only", *options(partition, account), "--wrap=true")
     if failed and BUSY not in failed:
         return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
     # Where a site does not enforce limits at submission, a job of the wrong account waits for ever.
-    ours = named.get(partition) or next((one for one in partitions if one["Default"] == "YES"), {})
+    first = partition.partition(",")[0]
+    ours = named.get(first) or next((one for one in partitions if one["Default"] == "YES"), {})
     allowed = ours.get("AllowAccounts", "ALL")
     if allowed != "ALL" and (account or usual_account()) not in allowed.split(","):
         return (
@@ -83,6 +86,8 @@ def check(partition, account):
 
 def usual_account():
     """The account of a job that names none; empty if Slurm does not tell."""
+    if not shutil.which("sacctmgr"):
+        return ""
     told, _ = ask(
         *("sacctmgr", "--noheader", "--parsable2", "show", "user", getpass.getuser()),
         "format=DefaultAccount",
@@ -90,20 +95,21 @@ def usual_account():
     return told.strip()
 
 
-def submit(script, name, memory, minutes, cpus, partition, account):
+def submit(script, name, memory, minutes, margin, cpus, partition, account):
     """Submit a job, print its id, and return the exit code of sbatch."""
     LOGS.mkdir(parents=True, exist_ok=True)
     command = [
         *("sbatch", "--parsable", "--export=ALL", *options(partition, account)),
         # A job that lost its node is Snakemake's to submit again.
         *("--no-requeue", f"--job-name={name}", f"--comment={STUDY}"),
-        *(f"--mem={memory}", f"--time={minutes}", f"--cpus-per-task={cpus}"),
+        *(f"--mem={memory}", f"--time={int(minutes) + int(margin)}", f"--cpus-per-task={cpus}"),
         *(f"--output={LOGS}/%x-%j.log", script),
     ]
     deadline = time.monotonic() + PATIENCE
     while True:
         done = subprocess.run(command, capture_output=True, text=True)
-        if "contact slurm controller" not in done.stderr or time.monotonic() > deadline:
+        later = done.returncode and any(one in done.stderr for one in PASSES)
+        if not later or time.monotonic() > deadline:
             break
         time.sleep(FRESH)
     print(done.stdout.partition(";")[0].strip())  # a site of many clusters names its own
@@ -187,7 +193,7 @@ def main():
     for one in (of_check, of_submit):
         one.add_argument("--partition", default="")
         one.add_argument("--account", default="")
-    for name in ("name", "memory", "minutes", "cpus"):
+    for name in ("name", "memory", "minutes", "margin", "cpus"):
         of_submit.add_argument(f"--{name}", required=True)
     of_submit.add_argument("script")
     of_status.add_argument("job")
