@@ -3,6 +3,7 @@ import os
 for variable in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{variable}_NUM_THREADS", "1")
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from studies import Study, finish
 # How long an example takes says more of the machine's other work than of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# What a shell starts in the background ignores Ctrl-C, and so would the runs that tests stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
