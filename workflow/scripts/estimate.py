@@ -33,6 +33,7 @@ with job(snakemake) as params:
     stored = sum(costs.stored(jobs[key]["rule"], cell) for key, cell in cells.items())
     single = {key: one["rule"] for key, one in jobs.items() if key not in cells}
     sizes = {key: costs.size_of(rule, study, stored) for key, rule in single.items()}
+    known = json.loads(Path(params["costs"]).read_text())
 
     if params["measure"]:
         if not complete:
@@ -45,16 +46,14 @@ with job(snakemake) as params:
             stage = jobs[key]["rule"]
             seen.setdefault(stage, []).append((costs.terms(study, stage, cell), took[key][0]))
         start = min(took[key][0] for key in cells)
-        known = json.loads(Path(params["costs"]).read_text())
-        learnt = {
+        known = {
             **known,
             "start": start,
             "stages": {stage: costs.measure(of_stage, start) for stage, of_stage in seen.items()},
             "rules": {rule: [*took[key], sizes[key]] for key, rule in single.items()},
         }
-        store.write_text(params["costs"], json.dumps(learnt, indent=1) + "\n")
+        store.write_text(params["costs"], json.dumps(known, indent=1) + "\n")
 
-    known = json.loads(Path(params["costs"]).read_text())
     found = {
         key: costs.of_stage(known, study, one["rule"], cells[key])
         if key in cells

@@ -146,9 +146,7 @@ def _locked(path: str | Path, how: Callable[[IO[str]], None], taken: str = "") -
     return _lock(lock, path, how, taken)
 
 
-def _lock(
-    lock: IO[str], path: str | Path, how: Callable[[IO[str]], None], taken: str = ""
-) -> IO[str]:
+def _lock(lock: IO[str], path: str | Path, how: Callable[[IO[str]], None], taken: str) -> IO[str]:
     try:
         how(lock)
     except BlockingIOError:

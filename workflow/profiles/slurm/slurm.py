@@ -63,17 +63,16 @@ def check(partition, account):
         known = ", ".join(named)
         return f"slurm_partition {partition!r} in {PROFILE} is not one of the site's: {known}"
     _, failed = ask("sbatch", "--test-only", *options(partition, account), "--wrap=true")
-    if failed and BUSY not in failed:
-        return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
+    if BUSY in failed:
+        failed = ""
     # Where a site does not enforce limits at submission, a job of the wrong account waits for ever.
     first = partition.partition(",")[0]
     ours = named.get(first) or next((one for one in partitions if one["Default"] == "YES"), {})
     allowed = ours.get("AllowAccounts", "ALL")
-    if allowed != "ALL" and (account or usual_account()) not in allowed.split(","):
-        return (
-            f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): "
-            f"the partition {ours['PartitionName']} is for {allowed}"
-        )
+    if not failed and allowed != "ALL" and (account or usual_account()) not in allowed.split(","):
+        failed = f"the partition {ours['PartitionName']} is for {allowed}"
+    if failed:
+        return f"Slurm takes no job with slurm_account {account!r} (set it in {PROFILE}): {failed}"
     queue, failed = ask("squeue", "--me", "--noheader", "--format=%i|%Z|%k")
     if failed:
         return f"Slurm does not answer: {failed}"
