@@ -83,6 +83,11 @@ def jobs(cluster, *states):
     return cluster.run("squeue", "--noheader", "--format=%i", wanted).split()
 
 
+def jobs_of(said):
+    """Ids of the jobs that a run says it submitted."""
+    return re.findall(r"jobid '(\d+)'", said)
+
+
 def running(cluster):
     return jobs(cluster, "RUNNING")
 
@@ -100,7 +105,7 @@ def test_from_nothing_it_leaves_the_bytes_of_a_local_run(quick, root, cluster, s
     said = finished(submitted(other))
     assert_same(quick, other)
 
-    ran = re.findall(r"jobid '(\d+)'", said)
+    ran = jobs_of(said)
     assert "Trying to restart" not in said
     asked = ("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ran)}")
     for line in cluster.run(*asked, "--format=State,Partition,Account").splitlines():
@@ -128,6 +133,8 @@ def test_a_node_is_lost_and_its_jobs_are_done_again(quick, some, cluster, submit
     assert_same(quick, some)
 
 
+# Slurm says so twice when it kills a job, first with the bytes; the log may end between the two.
+MEMORY = "xceeded (?:job )?memory limit"
 # Lets every job hold more memory than it asks for; results do not depend on that.
 HUNGRY = """
 if not workflow.is_main_process:
@@ -143,8 +150,8 @@ def test_a_job_over_its_memory_is_tried_with_more(quick, big, cluster, submitted
         file.write(HUNGRY.format(megabytes=300, seconds=2))
     run = submitted(big, BIG)
     said = finished(run)
-    first, second = (int(one) for one in re.findall(r"jobid '(\d+)'", said))
-    assert re.search(rf"Slurm job {first} ended as \w+ \(Exceeded job memory limit\)", said), said
+    first, second = jobs_of(said)
+    assert re.search(rf"Slurm job {first} ended as \w+ \(.*{MEMORY}.*\)", said), said
     less, more = (float(memory(cluster, job)) for job in (first, second))
     assert more == 2 * less
     assert_same(quick, big)
@@ -152,7 +159,7 @@ def test_a_job_over_its_memory_is_tried_with_more(quick, big, cluster, submitted
 
 def memory(cluster, job):
     """Megabytes that a job asked for."""
-    asked = cluster.run("scontrol", "show", "job", str(job))
+    asked = cluster.run("scontrol", "show", "job", job)
     return re.search(r"mem=(\d+)M", asked)[1]
 
 
@@ -171,7 +178,7 @@ def assert_reported(said, job, why, name):
     _, stage, scenario = name.removesuffix(".nc").rsplit("/", 2)
     log = log_of(name)
     (line,) = re.findall(rf"^Slurm job {job} ended as .*", said, re.MULTILINE)
-    assert why in line, line
+    assert re.search(why, line), line
     assert f"at work on {stage} {scenario} ({log})" in line, line
     assert re.search(rf"its log: logs/quick/slurm/\S+-{job}\.log$", line), line
 
@@ -188,8 +195,8 @@ def test_a_job_that_never_has_enough_memory_is_reported(quick, big, cluster, sub
         "        import time; room = bytearray(2000 * 2**20); time.sleep(3)\n",
     )
     said = refused(submitted(big, BIG, "--retries", "1"))
-    for job in re.findall(r"jobid '(\d+)'", said):
-        assert_reported(said, job, "(Exceeded job memory limit)", BIG)
+    for job in jobs_of(said):
+        assert_reported(said, job, MEMORY, BIG)
     assert said.count("Trying to restart") == 1
     assert not path.exists()
 
@@ -252,9 +259,9 @@ def test_the_submit_process_is_killed_while_jobs_run(quick, some, cluster, submi
         run.end()
         said = refused(submitted(some, *SOME))
         assert re.search("in the queue; wait for them, or: scancel|a job that one left", said)
-    left = re.findall(r"jobid '(\d+)'", run.said())
+    left = jobs_of(run.said())
     cluster.wait_until(lambda: not jobs(cluster, "RUNNING", "PENDING", "COMPLETING"), 120)
-    later = re.findall(r"jobid '(\d+)'", finished(submitted(some, *SOME)))
+    later = jobs_of(finished(submitted(some, *SOME)))
     # Nothing ran twice at the same time.
     assert max(end for _, end in when(cluster, left)) <= min(
         start for start, _ in when(cluster, later)
