@@ -56,14 +56,38 @@ def test_products_over_prefixes_agree_with_the_truncated_matrix(form, problem):
     residuals = rng.standard_normal((len(lengths), T)) * within
     rewards = rng.standard_normal(T)
     start = design.correlate_start(rewards, lengths)
-    found = design.correlate_prefixes(residuals, lengths, None)
+    actions, found = design.correlate_prefixes(residuals, lengths, None)
+    assert actions is None
     grams = design.gram_prefixes(lengths)
     for i, n in enumerate(lengths):
-        np.testing.assert_allclose(start[i].T.ravel(), psi[:n].T @ rewards[:n], atol=1e-12)
-        np.testing.assert_allclose(found[i].T.ravel(), psi.T @ residuals[i], atol=1e-12)
+        np.testing.assert_allclose(start[i].ravel(), psi[:n].T @ rewards[:n], atol=1e-12)
+        np.testing.assert_allclose(found[i].ravel(), psi.T @ residuals[i], atol=1e-12)
         for j in range(M):
             block = psi[:n, j * d : (j + 1) * d]
             np.testing.assert_allclose(grams[i, j], block.T @ block, atol=1e-12)
+
+
+def test_a_few_rounds_concern_the_actions_used_in_them():
+    rng = np.random.default_rng(1)
+    activations = sp.random_array((50, 200), density=0.02, rng=rng, format="csr")
+    design = KhatriRaoDesign(rng.standard_normal((50, 3)), activations)
+    rows = np.array([31, 4, 17])
+    residuals = np.zeros((2, 50))
+    residuals[:, rows] = rng.standard_normal((2, 3))
+    residuals[0, 31] = 0.0  # beyond the shorter prefix
+    lengths = np.array([20, 50])
+    actions, some = design.correlate_prefixes(residuals[:, rows], lengths, rows)
+    assert actions.tolist() == np.unique(activations[rows].indices).tolist()
+    _, full = design.correlate_prefixes(residuals, lengths, None)
+    np.testing.assert_allclose(some, full[:, actions], atol=1e-14)
+    assert not np.delete(full, actions, axis=1).any()
+
+
+def test_what_is_handed_in_stays_as_it_is():
+    unsorted = sp.csr_array((np.ones(4), np.array([3, 1, 2, 2]), np.array([0, 2, 4])), shape=(2, 5))
+    design = KhatriRaoDesign(np.ones((2, 1)), unsorted)
+    assert unsorted.indices.tolist() == [3, 1, 2, 2]
+    assert design.activations.toarray().tolist() == [[0, 1, 0, 1, 0], [0, 0, 2, 0, 0]]
 
 
 def test_rows_in_any_order():

@@ -9,6 +9,7 @@ a greedy solver asks of it, the correlations of every block with a residual ``u`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 # Above this share of non-zero activations a dense product beats a sparse one (BLAS against CSR).
-_DENSE_FROM = 1 / 20
+_DENSE_FROM = 1 / 8
+# Actions that are looked up one by one, each with a scan; more are sliced out together.
+_LOOKED_UP = 64
+# Rounds of a dense log whose activations are squared at a time.
+_SQUARED_AT_A_TIME = 512
 # Prefixes that share one matrix product: more waste arithmetic on zeros, fewer waste BLAS's speed.
 _PREFIXES_PER_PRODUCT = 4
 
@@ -55,10 +60,15 @@ class BlockDesign(Protocol):
         """Rounds in which any of the blocks is not zero; None for all."""
 
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
-        """(p, d, M) Ψ_jᵀ r over each prefix."""
+        """(p, M, d) Ψ_jᵀ r over each prefix."""
 
-    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
-        """(p, d, M) Ψ_jᵀ u_i for residuals (p, R) that are zero beyond each prefix."""
+    def correlate_prefixes(
+        self, residuals: Floats, lengths: Ints, rows: Ints | None
+    ) -> tuple[Ints | None, Floats]:
+        """(p, A, d) Ψ_jᵀ u_i for residuals (p, R) that are zero beyond each prefix.
+
+        For the A actions that were used in those rounds, which come first, or None for all.
+        """
 
     def gram_prefixes(self, lengths: Ints) -> Floats:
         """(p, M, d, d) Ψ_jᵀ Ψ_j over each prefix."""
@@ -130,32 +140,17 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     """
 
     def __init__(self, latents: npt.ArrayLike, activations: npt.ArrayLike | sp.spmatrix) -> None:
-        self.latents = _matrix(latents, "latents")
-        self._by_dimension = np.ascontiguousarray(self.latents.T)
-        self.activations: Any
-        if sp.issparse(activations):
-            if np.ndim(activations) != 2:
-                raise ValueError(
-                    f"activations must be two-dimensional, got {np.shape(activations)}"
-                )
-            csr = sp.csr_array(activations)
+        if not sp.issparse(activations):
+            self._hold(_matrix(latents, "latents"), _matrix(activations, "activations"))
+            return
+        if np.ndim(activations) != 2:
+            raise ValueError(f"activations must be two-dimensional, got {np.shape(activations)}")
+        csr = sp.csr_array(activations)
+        if not csr.has_canonical_format:
+            csr = csr.copy()  # what is handed in stays as it is
             csr.sum_duplicates()
-            csr.data = numbers(csr.data, "activations", largest=LARGEST)
-            self.activations = csr
-            self._by_action = csr.tocsc()
-        else:
-            self.activations = _matrix(activations, "activations")
-        if self.activations.shape[0] != self.latents.shape[0]:
-            raise ValueError(
-                f"latents and activations must have one row a round: got {self.latents.shape[0]} "
-                f"rows of latents and {self.activations.shape[0]} of activations"
-            )
-        if 0 in self.latents.shape or 0 in self.activations.shape:
-            raise ValueError(
-                "a design needs at least one round, one latent dimension and one action: "
-                f"latents are {self.latents.shape}, activations {self.activations.shape}"
-            )
-        super().__init__(np.dtype(np.float64), (self.n_rounds, self.n_blocks * self.block_size))
+        csr.data = numbers(csr.data, "activations", largest=LARGEST)
+        self._hold(_matrix(latents, "latents"), csr)
 
     @classmethod
     def from_actions(
@@ -169,7 +164,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         actions : integer array (T,) or (T, B)
             The action, or the B distinct actions, of each round, from 0 to ``n_actions - 1``.
         n_actions : int
-            M, at most 10 million. Sets that hold over a twentieth of all actions are stored dense,
+            M, at most 10 million. Sets that hold an eighth of all actions or more are stored dense,
             where the products are faster.
 
         Raises
@@ -197,19 +192,45 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
                 f"action ids must lie between 0 and n_actions - 1 = {n_actions - 1}, got {worst}"
             )
         n_rounds, per_round = ids.shape
+        table = ids.astype(np.int32)
         if per_round > 1:
-            ids = np.sort(ids, axis=1)
-            repeated = (ids[:, 1:] == ids[:, :-1]).any(axis=1)
+            table.sort(axis=1)
+            repeated = table[:, 1:] == table[:, :-1]
             if repeated.any():
-                first = int(repeated.argmax())
+                first = int(repeated.any(axis=1).argmax())
                 raise ValueError(f"round {first} names an action twice; each set must be distinct")
+        latents = _matrix(latents, "latents")
         if per_round >= _DENSE_FROM * n_actions and n_actions > 1:
             dense = np.zeros((n_rounds, n_actions))
-            np.put_along_axis(dense, ids.astype(np.intp), 1.0, axis=1)
-            return cls(latents, dense)
+            np.put_along_axis(dense, table, 1.0, axis=1)
+            return cls._of(latents, dense)
         pointers = np.arange(0, ids.size + 1, per_round)
-        csr = sp.csr_array((np.ones(ids.size), ids.ravel(), pointers), shape=(n_rounds, n_actions))
-        return cls(latents, csr)
+        csr = sp.csr_array(
+            (np.ones(ids.size), table.ravel(), pointers), shape=(n_rounds, n_actions)
+        )
+        return cls._of(latents, csr)
+
+    @classmethod
+    def _of(cls, latents: Floats, activations: Any) -> KhatriRaoDesign:
+        """The design of what is already as the constructor would have it."""
+        design = cls.__new__(cls)
+        design._hold(latents, activations)
+        return design
+
+    def _hold(self, latents: Floats, activations: Any) -> None:
+        if activations.shape[0] != latents.shape[0]:
+            raise ValueError(
+                f"latents and activations must have one row a round: got {latents.shape[0]} "
+                f"rows of latents and {activations.shape[0]} of activations"
+            )
+        if 0 in latents.shape or 0 in activations.shape:
+            raise ValueError(
+                "a design needs at least one round, one latent dimension and one action: "
+                f"latents are {latents.shape}, activations {activations.shape}"
+            )
+        self.latents, self.activations = latents, activations
+        self._found: dict[int, tuple[Ints, Floats]] = {}  # rounds and values of actions looked up
+        super().__init__(np.dtype(np.float64), (self.n_rounds, self.n_blocks * self.block_size))
 
     # -- what it is ---------------------------------------------------------------------------
 
@@ -241,10 +262,12 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
         return KhatriRaoDesign(self.latents[:end], self.activations[:end])
 
-    @property
+    @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
-        return np.asarray(_squared(self.activations).sum(axis=0)).ravel()
+        if sp.issparse(self.activations):
+            return np.asarray(_squared(self.activations).T @ np.ones(self.n_rounds))
+        return np.einsum("tm,tm->m", self.activations, self.activations)
 
     def blocks(self, support: Sequence[int] | npt.ArrayLike) -> Floats:
         """(T, m·d) the blocks of the actions in ``support``, side by side.
@@ -288,29 +311,39 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """Rounds in which any of the actions was used; None where X is dense."""
         if not sp.issparse(self.activations):
             return None
-        used = [self._by_action.indices[slice(*self._by_action.indptr[j : j + 2])] for j in blocks]
+        if len(blocks) == 1:
+            return self._look_up(int(blocks[0]))[0]
+        used = [self._look_up(int(j))[0] for j in blocks]
         return np.unique(np.concatenate([np.empty(0, dtype=np.intp), *used]))
 
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
-        """(p, d, M) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""
-        weighted = rewards[:, None] * self.latents
-        out = np.empty((len(lengths), self.block_size, self.n_blocks))
-        start = 0
-        for i, end in enumerate(lengths):
-            out[i] = (self.activations[start:end].T @ weighted[start:end]).T
-            if i:
-                out[i] += out[i - 1]
-            start = end
-        return out
+        """(p, M, d) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""
+        if len(lengths) == 1:
+            return self._correlate(self.activations, rewards, self.latents, lengths[0])[None]
+        steps = []
+        for start, end in zip([0, *lengths[:-1]], lengths, strict=True):
+            steps.append(self._correlate(self.activations, rewards, self.latents, end, start))
+            if start:
+                steps[-1] += steps[-2]
+        return np.stack(steps)
 
-    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
-        """(p, d, M) ``Ψ_jᵀ u_i`` for residuals (p, R) that are zero beyond each prefix."""
+    def correlate_prefixes(
+        self, residuals: Floats, lengths: Ints, rows: Ints | None
+    ) -> tuple[Ints | None, Floats]:
+        """(p, A, d) ``Ψ_jᵀ u_i`` for residuals (p, R) that are zero beyond each prefix.
+
+        For the A actions that were used in those rounds; None for all.
+        """
         p, d = len(lengths), self.block_size
         if sp.issparse(self.activations):
-            latents = self.latents if rows is None else self.latents[rows]
+            latents, X, actions = self.latents, self.activations, None
+            if rows is not None:
+                latents, X = latents[rows], X[rows]
+                if 2 * X.nnz < self.n_blocks:
+                    actions, places = np.unique(X.indices, return_inverse=True)
+                    X = sp.csr_array((X.data, places, X.indptr), shape=(len(rows), len(actions)))
             weighted = (residuals.T[:, :, None] * latents[:, None, :]).reshape(-1, p * d)
-            X = self.activations if rows is None else self.activations[rows]
-            return np.ascontiguousarray((X.T @ weighted).T).reshape(p, d, -1)
+            return actions, (X.T @ weighted).reshape(-1, p, d).transpose(1, 0, 2)
         # Rounds up to each group's last prefix are multiplied once, only for prefixes that reach
         # them: a product over all rounds would spend most of its time on the zeros of the short.
         latents = self._by_dimension if rows is None else self._by_dimension[:, rows]
@@ -325,42 +358,73 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             else:
                 out[first * d :] += part @ self.activations[start:end]
             start = end
-        return out.reshape(p, d, -1)
+        return None, out.reshape(p, d, -1).transpose(0, 2, 1)
 
     def gram_prefixes(self, lengths: Ints) -> Floats:
-        """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix."""
-        d = self.block_size
-        outer = (self.latents[:, :, None] * self.latents[:, None, :]).reshape(-1, d * d)
-        starts = np.concatenate([[0], lengths[:-1]])
-        steps = [
-            _squared(self.activations[a:b]).T @ outer[a:b]
-            for a, b in zip(starts, lengths, strict=True)
-        ]
-        return np.cumsum(steps, axis=0).reshape(len(lengths), -1, d, d)
+        """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix; M varies fastest."""
+        p, d = len(lengths), self.block_size
+        row, column = np.tril_indices(d)
+        step = self.n_rounds if sp.issparse(self.activations) else _SQUARED_AT_A_TIME
+        out = np.empty((p, d, d, self.n_blocks))
+        total = np.zeros((len(row), self.n_blocks))
+        for i, (begin, end) in enumerate(zip([0, *lengths[:-1]], lengths, strict=True)):
+            for start in range(begin, end, step):
+                part = slice(start, min(start + step, end))
+                products = self.latents[part, row] * self.latents[part, column]
+                total += (_squared(self.activations[part]).T @ products).T
+            out[i, row, column] = total
+            out[i, column, row] = total
+        return out.transpose(0, 3, 1, 2)
 
     def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
         """(m, d, R) the columns of each action named, transposed."""
-        used, latents = self.activations_of(blocks).T, self._by_dimension
-        if rows is not None:
-            used, latents = used[:, rows], latents[:, rows]
-        return np.ascontiguousarray(used)[:, None, :] * latents
+        used = self.activations_of(blocks).T
+        if rows is None:
+            return np.ascontiguousarray(used)[:, None, :] * self._by_dimension
+        return used[:, rows][:, None, :] * np.ascontiguousarray(self.latents[rows].T)
 
     def activations_of(self, actions: npt.ArrayLike) -> Floats:
         """(T, m) the activations of the actions named."""
         chosen = np.asarray(actions, dtype=np.intp)
         if not sp.issparse(self.activations):
             return np.asarray(self.activations[:, chosen])
+        if len(chosen) > _LOOKED_UP:
+            return np.asarray(self.activations[:, chosen].toarray())
         used = np.zeros((len(chosen), self.n_rounds))
-        for values, j in zip(used, chosen, strict=True):
-            span = slice(*self._by_action.indptr[j : j + 2])
-            values[self._by_action.indices[span]] = self._by_action.data[span]
+        for row, j in zip(used, chosen, strict=True):
+            rounds, values = self._look_up(int(j))
+            row[rounds] = values
         return used.T
+
+    def _look_up(self, action: int) -> tuple[Ints, Floats]:
+        """The rounds that used an action, ascending, and how strongly: a scan of a sparse log.
+
+        An index by action would cost several scans, and as much memory as the log.
+        """
+        if action not in self._found:
+            places = np.flatnonzero(self.activations.indices == action)
+            rounds = np.searchsorted(self.activations.indptr, places, side="right") - 1
+            self._found[action] = rounds, self.activations.data[places]
+        return self._found[action]
+
+    @staticmethod
+    def _correlate(X: Any, vector: Floats, latents: Floats, end: int, start: int = 0) -> Floats:
+        """(M, d) ``Xᵀ (u ⊙ Z)`` over some rounds."""
+        if (start, end) != (0, X.shape[0]):
+            X, vector, latents = X[start:end], vector[start:end], latents[start:end]
+        if sp.issparse(X):
+            return np.asarray(X.T @ (vector[:, None] * latents))
+        return np.asarray((vector * latents.T) @ X).T
+
+    @cached_property
+    def _by_dimension(self) -> Floats:
+        return np.ascontiguousarray(self.latents.T)
 
     # -- the linear operator ---------------------------------------------------------------------
 
     def _project(self, vector: Floats) -> Floats:
         """(M, d) ``Xᵀ (u ⊙ Z)``."""
-        return np.asarray(self.activations.T @ (vector[:, None] * self.latents))
+        return self._correlate(self.activations, vector, self.latents, self.n_rounds)
 
     def _matvec(self, x: Floats) -> Floats:
         weights = np.asarray(x).reshape(self.n_blocks, self.block_size)
@@ -371,7 +435,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
 
 def _squared(matrix: Any) -> Any:
-    return matrix.power(2) if sp.issparse(matrix) else matrix * matrix
+    if not sp.issparse(matrix):
+        return matrix * matrix
+    squares = matrix.data * matrix.data
+    return sp.csr_array((squares, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _matrix(values: npt.ArrayLike, name: str) -> Floats:

@@ -34,15 +34,16 @@ class DenseBlocks:
         return None
 
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
-        """(p, d, M) correlations of every block with the rewards of each prefix."""
+        """(p, M, d) correlations of every block with the rewards of each prefix."""
         within = np.arange(self.n_rounds)[None, :] < lengths[:, None]
-        return self.correlate_prefixes(np.where(within, rewards, 0.0), lengths, None)
+        return self.correlate_prefixes(np.where(within, rewards, 0.0), lengths, None)[1]
 
-    def correlate_prefixes(self, residuals: Floats, lengths: Ints, rows: Ints | None) -> Floats:
-        """(p, d, M) correlations of every block with residuals (p, T)."""
+    def correlate_prefixes(
+        self, residuals: Floats, lengths: Ints, rows: Ints | None
+    ) -> tuple[None, Floats]:
+        """(p, M, d) correlations of every block with residuals (p, T)."""
         product = residuals @ self._matrix
-        blocked = product.reshape(len(lengths), self.n_blocks, self.block_size)
-        return np.ascontiguousarray(blocked.transpose(0, 2, 1))
+        return None, product.reshape(len(lengths), self.n_blocks, self.block_size)
 
     def gram_prefixes(self, lengths: Ints) -> Floats:
         """(p, M, d, d) Gram matrix of each block over each prefix."""

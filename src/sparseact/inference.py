@@ -235,8 +235,21 @@ def _inverse_factor(blocks: Floats) -> tuple[Floats, Floats] | None:
     if not scale.all():
         return None
     q, r = np.linalg.qr(blocks / scale)
-    inverse, failed = scipy.linalg.lapack.dtrtri(r) if len(r) else (r, 0)
-    # ‖R‖‖R⁻¹‖ bounds the condition number of the scaled columns from above.
-    if failed or np.linalg.norm(r) * np.linalg.norm(inverse) > 1 / _RANK:
+    inverse = inverse_factor(r)
+    return None if inverse is None else (q, inverse / scale[:, None])
+
+
+def inverse_factor(factor: Floats) -> Floats | None:
+    """R⁻¹ of blocks' square factor R (p, p); None where their columns are short of rank."""
+    scale = np.linalg.norm(factor, axis=0)
+    if not scale.all():
         return None
-    return q, inverse / scale[:, None]
+    scaled = factor / scale
+    try:
+        inverse = np.linalg.inv(scaled)
+    except np.linalg.LinAlgError:
+        return None
+    # ‖R‖‖R⁻¹‖ bounds the condition number of the scaled columns from above.
+    if np.linalg.norm(scaled) * np.linalg.norm(inverse) > 1 / _RANK:
+        return None
+    return np.asarray(inverse / scale[:, None])

@@ -4,8 +4,9 @@ One kernel works on all prefixes of a log at once (:func:`block_omp_nested`), be
 for the same recovery after 50, 60, 70 … rounds; :func:`block_omp` is the case of one prefix.
 
 The residual is kept by projecting off an orthonormal basis of the selected blocks (block
-Gram–Schmidt, applied twice, with a rank check), so no normal equations are formed; the weights
-come from one least-squares solve at the end.
+Gram–Schmidt, applied twice, with a rank check), so no normal equations are solved; the weights are
+read off the same triangular factor. After the first pass over the log, a selection changes the
+residual only where a selected action was used, and only those rounds are touched again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
-from sparseact.inference import refit
+from sparseact.inference import inverse_factor, refit
 
 Selection = Literal["correlation", "whitened", "least_squares"]
 StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
@@ -28,6 +29,8 @@ StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
 _TIE = 1e-10
 # Directions with less than this share of a block's energy outside the selected span do not count.
 _RANK = 1e-10
+# Blocks with a direction below this share of energy take an SVD, not the root of their Gram.
+_WELL = 1e-5
 # A residual below this share of the rewards' norm is zero to working precision.
 _EXACT = 1e-12
 
@@ -129,7 +132,7 @@ def block_omp(
         raise ValueError("give n_select, residual_tol, or both: nothing else says when to stop")
     if residual_tol is not None:
         real(residual_tol, "residual_tol", low=0)
-    nested = _greedy(
+    nested, state = _greedy(
         design,
         y,
         np.array([design.n_rounds], dtype=np.intp),
@@ -142,13 +145,17 @@ def block_omp(
     reason = nested.stop_reason[0]
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
-    fit = refit(design, y, support)
+    weights = state.weights(len(support))
+    rank = len(support) * design.block_size
+    if weights is None:
+        fit = refit(design, y, support)
+        weights, rank = fit.weights, fit.rank
     return BlockOMPResult(
         support=support,
-        weights=fit.weights,
+        weights=weights,
         residual_norms=nested.residual_norms[0, : len(support) + 1],
         stop_reason=reason,
-        rank=fit.rank,
+        rank=rank,
         undiscoverable=np.flatnonzero(design.coverage == 0),
     )
 
@@ -185,7 +192,7 @@ def block_omp_nested(
     integer(n_select, "n_select")
     y = _check(design, rewards, n_select, selection)
     lengths = prefix_lengths(n_rounds, design.n_rounds)
-    return _greedy(design, y, lengths, n_select, -1.0, selection)
+    return _greedy(design, y, lengths, n_select, -1.0, selection)[0]
 
 
 # -- the kernel: it only computes ------------------------------------------------------------------
@@ -198,17 +205,17 @@ def _greedy(
     n_select: int,
     residual_tol: float,
     selection: Selection,
-) -> NestedResult:
+) -> tuple[NestedResult, _Residuals]:
     p = len(lengths)
     each = np.arange(p)
     state = _Residuals(design, rewards, lengths)
+    rule = _RULES[selection](design, state)
     norms = np.full((p, n_select + 1), np.nan)
     norms[:, 0] = state.norms()
+    chosen = np.empty((p, n_select), dtype=np.intp)
     support = np.full((p, n_select), -1, dtype=np.intp)
-    taken = np.zeros((p, design.n_blocks), dtype=bool)
     running = np.ones(p, dtype=bool)
     reasons: list[StopReason] = ["n_select"] * p
-    rule = _RULES[selection](design, lengths)
 
     def stop(which: npt.NDArray[np.bool_], reason: StopReason) -> None:
         for i in np.flatnonzero(which & running):
@@ -220,19 +227,17 @@ def _greedy(
         stop(norms[:, step] <= _EXACT * norms[:, 0], "exact_fit")
         if not running.any():
             break
-        scores = rule.scores(state.correlations)
-        scores[taken] = 0.0
-        best = _first_best(scores)
+        rule.scores[each[:, None], chosen[:, :step]] = 0.0
+        best = _first_best(rule.scores)
         fresh, rank = state.select(best)
         # A best block that lies in the span already means that none has anything left to offer.
-        stop((scores[each, best] <= 0) | (rank == 0), "no_candidates")
+        stop((rule.scores[each, best] <= 0) | (rank == 0), "no_candidates")
         support[running, step] = best[running]
         norms[running, step + 1] = state.norms()[running]
-        taken[each, best] = True  # stopped prefixes ride along, and nothing of them is recorded
+        chosen[:, step] = best  # stopped prefixes ride along, and nothing of them is recorded
         if step + 1 < n_select:
-            state.correlate()
-            rule.update(fresh, state.rows)
-    return NestedResult(lengths, support, norms, tuple(reasons))
+            rule.update(state.correlate(), fresh)
+    return NestedResult(lengths, support, norms, tuple(reasons)), state
 
 
 def _first_best(scores: Floats) -> Ints:
@@ -249,50 +254,82 @@ class _Residuals:
     """
 
     def __init__(self, design: BlockDesign, rewards: Floats, lengths: Ints) -> None:
-        self._design, self._rewards, self._lengths = design, rewards, lengths
+        self._design, self.lengths = design, lengths
+        self._rewards = rewards
         self._untouched = np.ones(design.n_rounds, dtype=bool)
+        self._outside = rewards.copy()  # zero where touched
+        self._starts = np.concatenate([[0], lengths[:-1]])
         self.rows: Ints | None = np.empty(0, dtype=np.intp)
         self._residuals = np.zeros((len(lengths), 0))
         self._change = self._residuals
         self._within = self._residuals  # 1 within each prefix, 0 beyond
         self._basis = np.zeros((len(lengths), 0, 0))  # orthonormal (or zero) rows, and room
         self._size = 0
+        # Of the first prefix: the blocks in terms of the basis, a step an item, and the rewards.
+        self._factor: list[Floats] = []
+        self._explained: list[Floats] = []
+        self._full_rank: list[bool] = []
         self.correlations = design.correlate_start(rewards, lengths)
 
     def norms(self) -> Floats:
         """(p,) norm of each prefix's residual."""
         energy = np.einsum("pr,pr->p", self._residuals, self._residuals)
         if self.rows is not None:
-            outside = np.where(self._untouched, self._rewards**2, 0.0)
-            energy += np.cumsum(outside)[self._lengths - 1]
+            outside = self._outside[: self.lengths[-1]] ** 2
+            energy += np.cumsum(np.add.reduceat(outside, self._starts))
         return np.sqrt(energy)
 
     def select(self, best: Ints) -> tuple[Floats, Ints]:
         """Project each prefix's block ``best`` (p,) out; its new directions (p, d, R), and rank."""
         self._touch(self._design.touched(np.unique(best)))
         columns = self._design.columns(best, self.rows)
-        columns *= self._within[:, None, :]
+        if len(best) > 1:
+            columns *= self._within[:, None, :]
         energy = np.einsum("pdr,pdr->p", columns, columns)
         # Classical Gram–Schmidt done twice is orthogonal to working precision.
         basis = self._basis[:, : self._size]
+        factor = np.zeros((self._size, columns.shape[1]))
         for _ in range(2 if self._size else 0):
-            columns -= (columns @ basis.transpose(0, 2, 1)) @ basis
+            inner = columns @ basis.transpose(0, 2, 1)
+            columns -= inner @ basis
+            factor += inner[0].T
         fresh, rank = _orthonormal(columns, energy)
         self._keep(fresh)
+        self._factor.append(np.concatenate([factor, fresh[0] @ columns[0].T]))
+        self._full_rank.append(bool(rank[0] == fresh.shape[1]))
         inner = fresh @ self._residuals[:, :, None]
+        self._explained.append(inner[0, :, 0])
         self._change = (inner.transpose(0, 2, 1) @ fresh)[:, 0, :]
         self._residuals -= self._change
         return fresh, rank
 
-    def correlate(self) -> None:
-        """Bring the correlations up to date; anew where that is no more work, against drift."""
+    def correlate(self) -> Ints | None:
+        """Bring the correlations up to date, and tell for which actions they changed.
+
+        Anew, for all (None), where that is no more work, against drift.
+        """
         if self.rows is None:
-            now = self._design.correlate_prefixes(self._residuals, self._lengths, None)
-            self.correlations = now
-        else:
-            self.correlations -= self._design.correlate_prefixes(
-                self._change, self._lengths, self.rows
+            _, self.correlations = self._design.correlate_prefixes(
+                self._residuals, self.lengths, None
             )
+            return None
+        actions, lost = self._design.correlate_prefixes(self._change, self.lengths, self.rows)
+        self.correlations[:, slice(None) if actions is None else actions] -= lost
+        return actions
+
+    def weights(self, n_selected: int) -> Floats | None:
+        """(m, d) least squares on the first prefix's blocks; None where they are short of rank."""
+        if not all(self._full_rank[:n_selected]):
+            return None
+        d = self._design.block_size
+        factor = np.zeros((n_selected * d, n_selected * d))
+        for i, block in enumerate(self._factor[:n_selected]):
+            factor[: (i + 1) * d, i * d : (i + 1) * d] = block
+        inverse = inverse_factor(factor)
+        if inverse is None:
+            return None
+        explained = np.concatenate([np.empty(0), *self._explained[:n_selected]])
+        return np.asarray((inverse @ explained).reshape(-1, d))
 
     def _keep(self, fresh: Floats) -> None:
         d, room = fresh.shape[1], self._basis.shape[1] - self._size
@@ -310,7 +347,8 @@ class _Residuals:
             fresh = rounds[self._untouched[rounds]]
             self.rows = np.concatenate([self.rows, fresh])
         self._untouched[fresh] = False
-        within = np.less(fresh[None, :], self._lengths[:, None]).astype(np.float64)
+        self._outside[fresh] = 0.0
+        within = np.less(fresh[None, :], self.lengths[:, None]).astype(np.float64)
         self._within = np.concatenate([self._within, within], axis=1)
         self._residuals = np.concatenate([self._residuals, within * self._rewards[fresh]], axis=1)
         self._basis = _padded(self._basis, 2, len(fresh))
@@ -327,77 +365,124 @@ def _orthonormal(columns: Floats, energy: Floats) -> tuple[Floats, Ints]:
     """Orthonormal rows (p, d, R), zero past the rank, for what is left of blocks (p, d, R).
 
     ``energy`` (p,) is that of the whole blocks, before anything was projected off: what is left
-    counts where it holds more than a share ``_RANK`` of it.
+    counts where it holds more than a share ``_RANK`` of it. Well-conditioned blocks are multiplied
+    by the inverse root of their Gram, twice, which is orthogonal to working precision; the others
+    take an SVD.
     """
-    p, d, n_rows = columns.shape
+    p, d, _ = columns.shape
     rank = np.full(p, d)
-    fresh = np.zeros_like(columns)
-    width = min(d, n_rows)
-    q, r = np.linalg.qr(columns.transpose(0, 2, 1))
-    fresh[:, :width] = q.transpose(0, 2, 1)
-    # Without pivoting a small diagonal tells that the rank is short, not which part to keep.
-    diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
-    short = (diagonal**2 <= _RANK * energy[:, None]).any(axis=1) | (width < d)
-    for i in np.flatnonzero(short):
+    fresh = columns
+    for repeat in range(2):
+        values, vectors = np.linalg.eigh(fresh @ fresh.transpose(0, 2, 1))
+        if repeat == 0:
+            well = values[:, 0] > _WELL * np.maximum(energy, np.finfo(np.float64).tiny)
+        values[~well] = 1.0
+        fresh = (vectors / np.sqrt(values)[:, None, :]).transpose(0, 2, 1) @ fresh
+    for i in np.flatnonzero(~well):
         _, singular, vt = np.linalg.svd(columns[i], full_matrices=False)
         keep = singular**2 > _RANK * energy[i]
         rank[i] = keep.sum()
         fresh[i] = 0.0
-        fresh[i, : rank[i]] = vt[keep]
+        fresh[i, : rank[i]] = vt[: len(keep)][keep]
     return fresh, rank
 
 
 class _Correlation:
     """``‖Ψ_jᵀ u‖²``, the paper's rule."""
 
-    def __init__(self, design: BlockDesign, lengths: Ints) -> None:
-        pass
+    def __init__(self, design: BlockDesign, state: _Residuals) -> None:
+        self._state = state
+        self.scores = np.empty((len(state.lengths), design.n_blocks))
+        self.score(None)
 
-    def scores(self, correlations: Floats) -> Floats:
-        """(p, M) from correlations (p, d, M)."""
-        return np.einsum("pdm,pdm->pm", correlations, correlations)
+    def score(self, actions: Ints | None) -> None:
+        """Set the scores (p, M) of some actions (or all) from the correlations (p, M, d)."""
+        if actions is None:
+            full = self._state.correlations
+            np.einsum("pmd,pmd->pm", full, full, out=self.scores)
+        else:
+            some = self._state.correlations[:, actions]
+            self.scores[:, actions] = np.einsum("pmd,pmd->pm", some, some)
 
-    def update(self, fresh: Floats, rows: Ints | None) -> None:
-        """The rule does not look at what is selected."""
+    def update(self, changed: Ints | None, fresh: Floats) -> None:
+        """Take in a selection: the actions whose correlations changed, and its new directions."""
+        self.score(changed)
 
 
-class _Whitened:
+class _Whitened(_Correlation):
     """``‖(Ψ_jᵀΨ_j)^{-1/2} Ψ_jᵀ u‖²``, pseudo-inverse where a block is rank-deficient."""
 
-    def __init__(self, design: BlockDesign, lengths: Ints) -> None:
-        self._design, self._lengths = design, lengths
-        self._grams = design.gram_prefixes(lengths)
+    def __init__(self, design: BlockDesign, state: _Residuals) -> None:
+        self._design = design
+        self._grams = design.gram_prefixes(state.lengths)
         self._energy = np.trace(self._grams, axis1=2, axis2=3)
-        self._whiten()
+        self._whitener = np.zeros_like(self._grams)
+        self._whiten(None)
+        super().__init__(design, state)
 
-    def _whiten(self) -> None:
-        values, vectors = np.linalg.eigh(self._grams)
-        keep = values > _RANK * self._energy[:, :, None]
-        scale = np.zeros_like(values)
-        np.divide(1.0, np.sqrt(values, where=keep, out=np.ones_like(values)), out=scale, where=keep)
-        self._whitener = vectors * scale[:, :, None, :]  # (p, M, d, d), columns are directions
+    def _whiten(self, actions: Ints | None) -> None:
+        """(p, M, d, d) a matrix A with AᵀGA = 1 on the range of each Gram, for some actions."""
+        which = slice(None) if actions is None else actions
+        grams, energy = self._grams[:, which], self._energy[:, which]
+        inverse, well = _inverse_roots(grams, energy)
+        ill = np.nonzero(~well)
+        values, vectors = np.linalg.eigh(grams[ill])
+        keep = values > _RANK * energy[ill][:, None]
+        scale = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
+        inverse[ill] = (vectors * scale[:, None, :]).transpose(0, 2, 1)
+        self._whitener[:, which] = inverse
 
-    def scores(self, correlations: Floats) -> Floats:
-        """(p, M) from correlations (p, d, M)."""
-        white = np.einsum("pmde,pdm->pme", self._whitener, correlations)
-        return np.einsum("pme,pme->pm", white, white)
-
-    def update(self, fresh: Floats, rows: Ints | None) -> None:
-        """Whitening by the blocks themselves does not change."""
+    def score(self, actions: Ints | None) -> None:
+        """As for the paper's rule, after whitening."""
+        which = slice(None) if actions is None else actions
+        white = np.einsum(
+            "pmed,pmd->pme", self._whitener[:, which], self._state.correlations[:, which]
+        )
+        self.scores[:, which] = np.einsum("pme,pme->pm", white, white)
 
 
 class _LeastSquares(_Whitened):
     """The drop of ``‖u‖²`` if the block were added: whitening by what is left of the block."""
 
-    def update(self, fresh: Floats, rows: Ints | None) -> None:
+    def update(self, changed: Ints | None, fresh: Floats) -> None:
         """Take the part of every block that the new directions (p, d, R) explain off its Gram."""
-        for i in range(fresh.shape[1]):
-            explained = self._design.correlate_prefixes(fresh[:, i], self._lengths, rows)
-            self._grams -= np.einsum("pdm,pem->pmde", explained, explained)
-        self._whiten()
+        p, d, n_rows = fresh.shape
+        actions, explained = self._design.correlate_prefixes(
+            fresh.reshape(p * d, n_rows), np.repeat(self._state.lengths, d), self._state.rows
+        )
+        explained = explained.reshape(p, d, -1, d)
+        which = slice(None) if actions is None else actions
+        self._grams[:, which] -= np.einsum("pfmd,pfme->pmde", explained, explained)
+        self._whiten(actions)
+        self.score(actions)
 
 
-_RULES: dict[Selection, type[_Correlation] | type[_Whitened]] = {
+def _inverse_roots(grams: Floats, energy: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """L⁻¹ (p, M, d, d) of the Cholesky factors of Gram matrices, and where (p, M) they are good.
+
+    One action after another would be slow for want of work in each, so an operation is on all
+    actions at a time, entry by entry of the factors.
+    """
+    d = grams.shape[2]
+    entries = grams.transpose(2, 3, 0, 1)
+    factor, inverse = np.zeros_like(entries), np.zeros_like(entries)
+    well = energy > 0
+    for j in range(d):
+        pivot = entries[j, j] - np.einsum("k...,k...->...", factor[j, :j], factor[j, :j])
+        well &= pivot > _WELL * energy
+        root = np.sqrt(np.where(well, pivot, 1.0))
+        factor[j, j], inverse[j, j] = root, 1 / root
+        for i in range(j + 1, d):
+            inner = np.einsum("k...,k...->...", factor[i, :j], factor[j, :j])
+            factor[i, j] = (entries[i, j] - inner) * inverse[j, j]
+    for j in range(d):
+        for i in range(j + 1, d):
+            inner = np.einsum("k...,k...->...", factor[i, j:i], inverse[j:i, j])
+            inverse[i, j] = -inner * inverse[i, i]
+    return inverse.transpose(2, 3, 0, 1), well
+
+
+_RULES: dict[Selection, type[_Correlation]] = {
     "correlation": _Correlation,
     "whitened": _Whitened,
     "least_squares": _LeastSquares,
