@@ -28,6 +28,7 @@ from sparseact import (
     KhatriRaoDesign,
     Scenario,
     block_omp,
+    block_omp_in_parts,
     block_omp_nested,
     bounds,
     coherence,
@@ -495,6 +496,10 @@ PATH = {"design": DESIGN, "rewards": REWARDS, "n_penalties": 5, "max_active": 4,
 LAW = laws.LAWS["k (d + c log M)"]
 
 
+def of_one_part(latents, activations, rewards, **options):
+    return block_omp_in_parts([(latents, activations, rewards)], **options)
+
+
 def fitted(X, y, **parameters):
     return BlockOMP(**parameters).fit(X, y)
 
@@ -518,6 +523,17 @@ CALLS = {
         block_omp,
         {
             "design": DESIGN,
+            "rewards": REWARDS,
+            "n_select": 2,
+            "residual_tol": 0.1,
+            "selection": "whitened",
+        },
+    ),
+    "block_omp_in_parts": (
+        block_omp_in_parts,
+        {
+            "latents": LATENTS,
+            "activations": SIGNS,
             "rewards": REWARDS,
             "n_select": 2,
             "residual_tol": 0.1,
@@ -683,7 +699,7 @@ def tells(value, test):
 def test_bad_arguments_raise_what_is_documented(name):
     function, valid = CALLS[name]
     allowed = documented(function)
-    call = fitted if name == "fit" else function
+    call = {"fit": fitted, "block_omp_in_parts": of_one_part}.get(name, function)
     assert call(**valid) is not None
     for argument in valid:
         for bad in spoilt(valid[argument]):
@@ -705,8 +721,8 @@ def test_bad_arguments_raise_what_is_documented(name):
 
 def test_every_public_function_is_called():
     called = {name.partition(",")[0].rpartition(".")[2] for name in CALLS}
-    # simulate_trial and refit ask what arguments may be.
-    inner = {"draw_sets", "inverse_factor"}
+    # Those who call these ask what arguments may be.
+    inner = {"draw_sets", "inverse_factor", "check_stopping"}
     for module in (bounds, coherence, curves, group_lasso, inference, laws, omp, simulate):
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}

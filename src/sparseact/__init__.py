@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sparseact.estimator import BlockOMP
     from sparseact.inference import Refit, decide, refit
     from sparseact.omp import BlockOMPResult, NestedResult, block_omp, block_omp_nested
+    from sparseact.parts import block_omp_in_parts
     from sparseact.scenario import Scenario
     from sparseact.simulate import TrialLog, simulate_trial
 
@@ -25,6 +26,7 @@ _HOME = {
     "Scenario": "scenario",
     "TrialLog": "simulate",
     "block_omp": "omp",
+    "block_omp_in_parts": "parts",
     "block_omp_nested": "omp",
     "decide": "inference",
     "refit": "inference",
@@ -40,6 +42,7 @@ __all__ = [
     "Scenario",
     "TrialLog",
     "block_omp",
+    "block_omp_in_parts",
     "block_omp_nested",
     "decide",
     "refit",

@@ -42,6 +42,12 @@ def integer(value: Any, name: str, low: int | None = None, high: int | None = No
     return number
 
 
+def one_of(value: Any, choices: tuple[str, ...], name: str) -> None:
+    """Raise a ValueError unless it is one of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
 def require_number(value: Any, name: str) -> None:
     """Raise a ValueError unless it is a real number that a double can hold, NaN among them."""
     if not isinstance(value, Real) or isinstance(value, bool):

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.arguments import LARGEST, integer, numbers, real
+from sparseact.arguments import LARGEST, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
 from sparseact.inference import inverse_factor, refit
 
@@ -128,10 +128,7 @@ def block_omp(
     energy lies in the span of those selected but for a share of 1e-10 has nothing left to offer.
     """
     y = _check(design, rewards, n_select, selection)
-    if n_select is None and residual_tol is None:
-        raise ValueError("give n_select, residual_tol, or both: nothing else says when to stop")
-    if residual_tol is not None:
-        real(residual_tol, "residual_tol", low=0)
+    check_stopping(n_select, residual_tol)
     nested, state = _greedy(
         design,
         y,
@@ -158,6 +155,16 @@ def block_omp(
         rank=rank,
         undiscoverable=np.flatnonzero(design.coverage == 0),
     )
+
+
+def check_stopping(n_select: int | None, residual_tol: float | None) -> None:
+    """What can be said of when to stop before there is a design; errors as in block_omp."""
+    if n_select is None and residual_tol is None:
+        raise ValueError("give n_select, residual_tol, or both: nothing else says when to stop")
+    if n_select is not None:
+        integer(n_select, "n_select", 1)
+    if residual_tol is not None:
+        real(residual_tol, "residual_tol", low=0)
 
 
 def block_omp_nested(
@@ -500,6 +507,5 @@ def _check(
     y = numbers(rewards, "rewards", (design.n_rounds,), largest=LARGEST)
     if n_select is not None:
         integer(n_select, "n_select", 1, design.n_blocks)
-    if not isinstance(selection, str) or selection not in get_args(Selection):
-        raise ValueError(f"selection must be one of {get_args(Selection)}, got {selection!r}")
+    one_of(selection, get_args(Selection), "selection")
     return y
