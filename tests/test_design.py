@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.linalg import aslinearoperator, lsqr
 
-from sparseact import KhatriRaoDesign
+from sparseact import KhatriRaoDesign, block_omp, block_omp_nested
 
 
 def definition(latents, activations):
@@ -170,3 +170,49 @@ def test_bad_arguments_of_products_are_named():
         design.blocks([4])
     with pytest.raises(IndexError, match="between 0 and 3"):
         design.blocks([-1])
+
+
+# -- compiled products, and activations of single precision ------------------------------------
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (8, 4096), (61, 4099), (16, 9001)])
+def test_the_compiled_product_is_blas_and_the_same_on_any_threads(single, shape):
+    from threadpoolctl import threadpool_limits
+
+    from sparseact.compiled import narrow_product
+
+    rng = np.random.default_rng(2)
+    left, right = rng.standard_normal((5, shape[0])), rng.standard_normal(shape)
+    right = right.astype(np.float32 if single else np.float64)
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            found.append(np.full((5, shape[1]), np.nan))
+            narrow_product(left, right, found[-1])
+    np.testing.assert_allclose(found[0], left @ right.astype(np.float64), atol=1e-12)
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("selection", ["correlation", "whitened", "least_squares"])
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_single_precision_and_compiled_products_change_no_answer(compiled, selection, seed):
+    rng = np.random.default_rng(seed)
+    latents, y = rng.standard_normal((700, 2)), rng.standard_normal(700)
+    stored = rng.standard_normal((700, 9)).astype(np.float32)
+    plain = KhatriRaoDesign(latents, stored.astype(np.float64))
+    design = KhatriRaoDesign(latents, stored, compiled=compiled)
+    assert design.activations.dtype == np.float32
+    assert design.activations is stored or design.activations.base is stored
+    one = block_omp(plain, y, 4, selection=selection)
+    other = block_omp(design, y, 4, selection=selection)
+    assert one.support.tolist() == other.support.tolist()
+    np.testing.assert_allclose(other.weights, one.weights, atol=1e-12)
+    nested = block_omp_nested(design, y, [90, 600, 700], 4, selection=selection)
+    assert nested.support[2].tolist() == one.support.tolist()
+    np.testing.assert_allclose(design.coverage, plain.coverage, rtol=1e-12)
+    np.testing.assert_allclose(
+        design.head(650).correlate(y[:650]), plain.head(650).correlate(y[:650])
+    )

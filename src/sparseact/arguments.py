@@ -75,9 +75,16 @@ def real(value: Any, name: str, low: float = -math.inf) -> float:
 
 
 def real_array(
-    values: Any, name: str, shape: tuple[int | None, ...] | None = None, what: str = "an array"
+    values: Any,
+    name: str,
+    shape: tuple[int | None, ...] | None = None,
+    what: str = "an array",
+    *,
+    single: bool = False,
 ) -> npt.NDArray[np.float64]:
     """A float array of real numbers, of a shape in which None stands for any size.
+
+    Of double precision, or of single where that is asked for.
 
     Raises
     ------
@@ -90,7 +97,7 @@ def real_array(
         array = np.asarray(values)
         if array.dtype.kind not in "biufO":
             raise TypeError(f"dtype {array.dtype}")
-        array = array.astype(np.float64, copy=False)
+        array = array.astype(np.float32 if single else np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be {what} of real numbers: {error}") from None
     if shape is not None and not (
@@ -110,6 +117,7 @@ def numbers(
     *,
     largest: float = math.inf,
     what: str = "an array",
+    single: bool = False,
 ) -> npt.NDArray[np.float64]:
     """As :func:`real_array`, of finite numbers.
 
@@ -121,8 +129,8 @@ def numbers(
     """
     import numpy as np
 
-    array = real_array(values, name, shape, what)
-    size = np.abs(array).max(initial=0.0)
+    array = real_array(values, name, shape, what, single=single)
+    size = max(array.max(initial=0.0), -array.min(initial=0.0))  # no copy of what may be large
     if not size < np.inf:
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     if size > largest:

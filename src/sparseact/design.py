@@ -8,7 +8,7 @@ a greedy solver asks of it, the correlations of every block with a residual ``u`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -26,8 +26,10 @@ Ints = npt.NDArray[np.intp]
 _DENSE_FROM = 1 / 8
 # Actions that are looked up one by one, each with a scan; more are sliced out together.
 _LOOKED_UP = 64
-# Rounds of a dense log whose activations are squared at a time.
-_SQUARED_AT_A_TIME = 512
+# Rounds of a dense log that are squared, or made of double precision, at a time.
+_AT_A_TIME = 512
+# Rows of a product up to which the compiled one is faster than BLAS.
+_NARROW = 16
 # Prefixes that share one matrix product: more waste arithmetic on zeros, fewer waste BLAS's speed.
 _PREFIXES_PER_PRODUCT = 4
 
@@ -116,12 +118,18 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     latents : array (T, d)
         Latent state of each round.
     activations : array or scipy sparse (T, M)
-        How strongly each action was used in each round. A sparse matrix stays sparse.
+        How strongly each action was used in each round. A sparse matrix stays sparse, an array of
+        single precision stays one; sums are of double precision in any case.
+    compiled : bool
+        Whether products with dense activations are to be compiled, by numba. Starting that takes
+        a second or so, and pays where activations fill a good part of memory or many logs follow.
 
     Raises
     ------
     ValueError
         If a shape does not fit, a value is NaN, infinite or above 1e30, or a dimension is empty.
+    ImportError
+        If products are to be compiled and numba is not there: install ``sparseact[fast]``.
 
     Notes
     -----
@@ -139,9 +147,23 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
            [ 3.,  4., -3., -4.]])
     """
 
-    def __init__(self, latents: npt.ArrayLike, activations: npt.ArrayLike | sp.spmatrix) -> None:
+    _narrow_product: Callable[[Floats, Any, Floats], None] | None = None
+
+    def __init__(
+        self,
+        latents: npt.ArrayLike,
+        activations: npt.ArrayLike | sp.spmatrix,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        if compiled:
+            from sparseact.compiled import narrow_product
+
+            self._narrow_product = narrow_product
         if not sp.issparse(activations):
-            self._hold(_matrix(latents, "latents"), _matrix(activations, "activations"))
+            single = getattr(activations, "dtype", None) == np.float32
+            dense = _matrix(activations, "activations", single=single)
+            self._hold(_matrix(latents, "latents"), dense)
             return
         if np.ndim(activations) != 2:
             raise ValueError(f"activations must be two-dimensional, got {np.shape(activations)}")
@@ -260,14 +282,15 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             If ``n_rounds`` is not an integer.
         """
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
-        return KhatriRaoDesign(self.latents[:end], self.activations[:end])
+        compiled = self._narrow_product is not None
+        return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=compiled)
 
     @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
         if sp.issparse(self.activations):
             return np.asarray(_squared(self.activations).T @ np.ones(self.n_rounds))
-        return np.einsum("tm,tm->m", self.activations, self.activations)
+        return np.einsum("tm,tm->m", self.activations, self.activations, dtype=np.float64)
 
     def blocks(self, support: Sequence[int] | npt.ArrayLike) -> Floats:
         """(T, m·d) the blocks of the actions in ``support``, side by side.
@@ -319,10 +342,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def correlate_start(self, rewards: Floats, lengths: Ints) -> Floats:
         """(p, M, d) ``Ψ_jᵀ r`` over each prefix: sums over the rounds from one to the next."""
         if len(lengths) == 1:
-            return self._correlate(self.activations, rewards, self.latents, lengths[0])[None]
+            return self._correlate(rewards, lengths[0])[None]
         steps = []
         for start, end in zip([0, *lengths[:-1]], lengths, strict=True):
-            steps.append(self._correlate(self.activations, rewards, self.latents, end, start))
+            steps.append(self._correlate(rewards, end, start))
             if start:
                 steps[-1] += steps[-2]
         return np.stack(steps)
@@ -354,9 +377,9 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             end = int(lengths[min(first + _PREFIXES_PER_PRODUCT, p) - 1])
             part = flat[first * d :, start:end]
             if start == 0:
-                np.matmul(part, self.activations[:end], out=out)
+                self._multiply(part, self.activations[:end], out)
             else:
-                out[first * d :] += part @ self.activations[start:end]
+                out[first * d :] += self._multiply(part, self.activations[start:end])
             start = end
         return None, out.reshape(p, d, -1).transpose(0, 2, 1)
 
@@ -364,7 +387,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix; M varies fastest."""
         p, d = len(lengths), self.block_size
         row, column = np.tril_indices(d)
-        step = self.n_rounds if sp.issparse(self.activations) else _SQUARED_AT_A_TIME
+        step = self.n_rounds if sp.issparse(self.activations) else _AT_A_TIME
         out = np.empty((p, d, d, self.n_blocks))
         total = np.zeros((len(row), self.n_blocks))
         for i, (begin, end) in enumerate(zip([0, *lengths[:-1]], lengths, strict=True)):
@@ -387,7 +410,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """(T, m) the activations of the actions named."""
         chosen = np.asarray(actions, dtype=np.intp)
         if not sp.issparse(self.activations):
-            return np.asarray(self.activations[:, chosen])
+            return np.asarray(self.activations[:, chosen], dtype=np.float64)
         if len(chosen) > _LOOKED_UP:
             return np.asarray(self.activations[:, chosen].toarray())
         used = np.zeros((len(chosen), self.n_rounds))
@@ -407,14 +430,29 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             self._found[action] = rounds, self.activations.data[places]
         return self._found[action]
 
-    @staticmethod
-    def _correlate(X: Any, vector: Floats, latents: Floats, end: int, start: int = 0) -> Floats:
+    def _correlate(self, vector: Floats, end: int, start: int = 0) -> Floats:
         """(M, d) ``Xᵀ (u ⊙ Z)`` over some rounds."""
-        if (start, end) != (0, X.shape[0]):
+        X, latents = self.activations, self.latents
+        if (start, end) != (0, self.n_rounds):
             X, vector, latents = X[start:end], vector[start:end], latents[start:end]
         if sp.issparse(X):
             return np.asarray(X.T @ (vector[:, None] * latents))
-        return np.asarray((vector * latents.T) @ X).T
+        return self._multiply(vector * latents.T, X).T
+
+    def _multiply(self, rows: Floats, X: Any, out: Floats | None = None) -> Floats:
+        """(n, M) rows (n, R) times dense activations (R, M)."""
+        if out is None:
+            out = np.empty((len(rows), X.shape[1]))
+        if self._narrow_product is not None and len(rows) <= _NARROW:
+            self._narrow_product(rows, X, out)
+        elif X.dtype == np.float64:
+            np.matmul(rows, X, out=out)
+        else:
+            out[:] = 0.0
+            for start in range(0, len(X), _AT_A_TIME):
+                part = slice(start, start + _AT_A_TIME)
+                out += rows[:, part] @ X[part].astype(np.float64)
+        return out
 
     @cached_property
     def _by_dimension(self) -> Floats:
@@ -424,7 +462,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def _project(self, vector: Floats) -> Floats:
         """(M, d) ``Xᵀ (u ⊙ Z)``."""
-        return self._correlate(self.activations, vector, self.latents, self.n_rounds)
+        return self._correlate(vector, self.n_rounds)
 
     def _matvec(self, x: Floats) -> Floats:
         weights = np.asarray(x).reshape(self.n_blocks, self.block_size)
@@ -436,14 +474,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
 def _squared(matrix: Any) -> Any:
     if not sp.issparse(matrix):
-        return matrix * matrix
+        return np.square(matrix, dtype=np.float64)
     squares = matrix.data * matrix.data
     return sp.csr_array((squares, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def _matrix(values: npt.ArrayLike, name: str) -> Floats:
+def _matrix(values: npt.ArrayLike, name: str, *, single: bool = False) -> Floats:
     """A C-contiguous float matrix, or a ValueError that names the argument."""
-    matrix = numbers(values, name, largest=LARGEST, what="a matrix")
+    matrix = numbers(values, name, largest=LARGEST, what="a matrix", single=single)
     if matrix.ndim != 2:
         raise ValueError(f"{name} must be two-dimensional, got shape {matrix.shape}")
     return np.ascontiguousarray(matrix)
