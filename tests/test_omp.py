@@ -113,6 +113,55 @@ def test_scaling_the_rewards_scales_the_answer(selection, seed, scale):
     np.testing.assert_allclose(other.weights, scale * one.weights, rtol=1e-7, atol=1e-10 * scale)
 
 
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("exponent", [-1000, -600, 90])
+def test_rewards_of_any_size_down_to_the_subnormal(selection, sparse, exponent):
+    design, y, _ = noisy_problem(2, sparse=sparse)
+    one = block_omp(design, y, 3, selection=selection)
+    other = block_omp(design, np.ldexp(y, exponent), 3, selection=selection)
+    assert one.support.tolist() == other.support.tolist()
+    assert other.stop_reason == "n_select"
+    assert (np.ldexp(other.weights, -exponent) == one.weights).all()
+    assert (np.ldexp(other.residual_norms, -exponent) == one.residual_norms).all()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@given(seed=st.integers(0, 10_000), d=st.integers(2, 4))
+@settings(max_examples=25, deadline=None)
+def test_blocks_short_of_rank_agree_with_the_definition(sparse, seed, d):
+    # About three rounds an action.
+    rng = np.random.default_rng(seed)
+    activations = rng.standard_normal((40, 20)) * (rng.random((40, 20)) < 0.075)
+    form = sp.csr_array if sparse else np.asarray
+    design = KhatriRaoDesign(rng.standard_normal((40, d)), form(activations))
+    y = rng.standard_normal(40)
+    support, _, norm = by_definition(design.to_dense(), d, y, 4, "whitened")
+    found = block_omp(design, y, 4, selection="whitened")
+    assert found.support.tolist() == support
+    np.testing.assert_allclose(found.residual_norms[-1], norm, rtol=1e-9)
+
+
+@pytest.mark.parametrize("selection", ["correlation", "whitened"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_score_that_is_higher_by_more_than_rounding_wins(selection, sparse):
+    rng = np.random.default_rng(3)
+    latents, once = rng.standard_normal((200, 2)), rng.standard_normal(200)
+    for more, first in ((1e-8, 3), (1e-12, 1)):
+        activations = np.zeros((200, 5))
+        activations[:, 1] = once
+        activations[:, 3] = once
+        if selection == "correlation":
+            activations[:, 3] *= 1 + more
+        else:  # what is longer does not count, what fits the rewards does: off by an angle
+            activations[:, 1] += np.sqrt(more) * rng.standard_normal(200)
+        target = KhatriRaoDesign(latents, activations[:, [3]])
+        form = sp.csr_array if sparse else np.asarray
+        design = KhatriRaoDesign(latents, form(activations))
+        found = block_omp(design, target @ np.array([1.0, -1.0]), 1, selection=selection)
+        assert found.support.tolist() == [first]
+
+
 @pytest.mark.parametrize("selection", ["whitened", "least_squares"])
 def test_scaling_an_action_does_not_sway_the_normalised_rules(selection):
     # A past bug of peers: correlations compared between columns that are not of unit norm.

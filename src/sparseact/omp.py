@@ -31,6 +31,8 @@ _TIE = 1e-10
 _RANK = 1e-10
 # Blocks with a direction below this share of energy take an SVD, not the root of their Gram.
 _WELL = 1e-5
+# What is below this share of a block's energy is rounding.
+_NONE = 1e-13
 # A residual below this share of the rewards' norm is zero to working precision.
 _EXACT = 1e-12
 
@@ -262,6 +264,9 @@ class _Residuals:
 
     def __init__(self, design: BlockDesign, rewards: Floats, lengths: Ints) -> None:
         self._design, self.lengths = design, lengths
+        # By a power of two, which changes no digit, so that squares of small rewards do not vanish.
+        self._unit = 2.0 ** max(np.frexp(np.abs(rewards).max(initial=0.0))[1], -1000)
+        rewards = rewards / self._unit
         self._rewards = rewards
         self._untouched = np.ones(design.n_rounds, dtype=bool)
         self._outside = rewards.copy()  # zero where touched
@@ -284,7 +289,7 @@ class _Residuals:
         if self.rows is not None:
             outside = self._outside[: self.lengths[-1]] ** 2
             energy += np.cumsum(np.add.reduceat(outside, self._starts))
-        return np.sqrt(energy)
+        return np.sqrt(energy) * self._unit
 
     def select(self, best: Ints) -> tuple[Floats, Ints]:
         """Project each prefix's block ``best`` (p,) out; its new directions (p, d, R), and rank."""
@@ -336,7 +341,7 @@ class _Residuals:
         if inverse is None:
             return None
         explained = np.concatenate([np.empty(0), *self._explained[:n_selected]])
-        return np.asarray((inverse @ explained).reshape(-1, d))
+        return np.asarray((inverse @ explained).reshape(-1, d)) * self._unit
 
     def _keep(self, fresh: Floats) -> None:
         d, room = fresh.shape[1], self._basis.shape[1] - self._size
@@ -465,7 +470,10 @@ class _LeastSquares(_Whitened):
 
 
 def _inverse_roots(grams: Floats, energy: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """L⁻¹ (p, M, d, d) of the Cholesky factors of Gram matrices, and where (p, M) they are good.
+    """A (p, M, d, d), lower triangular, with ``‖A c‖² = cᵀG⁺c`` for c in the range of a Gram G.
+
+    The inverse of its Cholesky factor, where dimensions that depend on those before them are left
+    out. Also where (p, M) it is good: where what is left of every dimension is none or plenty.
 
     One action after another would be slow for want of work in each, so an operation is on all
     actions at a time, entry by entry of the factors.
@@ -473,12 +481,13 @@ def _inverse_roots(grams: Floats, energy: Floats) -> tuple[Floats, npt.NDArray[n
     d = grams.shape[2]
     entries = grams.transpose(2, 3, 0, 1)
     factor, inverse = np.zeros_like(entries), np.zeros_like(entries)
-    well = energy > 0
+    well = np.ones(energy.shape, dtype=bool)
     for j in range(d):
         pivot = entries[j, j] - np.einsum("k...,k...->...", factor[j, :j], factor[j, :j])
-        well &= pivot > _WELL * energy
-        root = np.sqrt(np.where(well, pivot, 1.0))
-        factor[j, j], inverse[j, j] = root, 1 / root
+        there = pivot > _NONE * energy
+        well &= ~there | (pivot > _WELL * energy)
+        root = np.sqrt(np.where(there, pivot, 1.0))
+        factor[j, j], inverse[j, j] = root, there / root
         for i in range(j + 1, d):
             inner = np.einsum("k...,k...->...", factor[i, :j], factor[j, :j])
             factor[i, j] = (entries[i, j] - inner) * inverse[j, j]
