@@ -181,13 +181,14 @@ def test_the_compiled_product_is_blas_and_the_same_on_any_threads(single, shape)
     from threadpoolctl import threadpool_limits
 
     from sparseact.compiled import narrow_product
+    from sparseact.threads import serial_blas
 
     rng = np.random.default_rng(2)
     left, right = rng.standard_normal((5, shape[0])), rng.standard_normal(shape)
     right = right.astype(np.float32 if single else np.float64)
     found = []
     for n_threads in (1, 2):
-        with threadpool_limits(n_threads):
+        with threadpool_limits(n_threads), serial_blas():
             found.append(np.full((5, shape[1]), np.nan))
             narrow_product(left, right, found[-1])
     np.testing.assert_allclose(found[0], left @ right.astype(np.float64), atol=1e-12)

@@ -6,48 +6,25 @@ takes longer than the product. Here eight rounds of X are read once, in order, f
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import njit
-from threadpoolctl import ThreadpoolController
 
 from sparseact.design import Floats
+from sparseact.threads import over
 
-# Columns that a thread works on at a time; fixed, so that no bit depends on the threads.
+# Columns that a thread works on at a time.
 _COLUMNS = 4096
 
 
 def narrow_product(left: Floats, right: Any, out: Floats) -> None:
     """``out = left @ right`` of left (n, T) and right (T, M), a C-contiguous matrix.
 
-    ``right`` may be of single precision: sums are of double precision all the same. As many
-    threads as BLAS has; results do not depend on how many.
+    ``right`` may be of single precision: sums are of double precision all the same.
     """
-    starts = range(0, right.shape[1], _COLUMNS)
-    n_threads = min(_blas_threads(), len(starts))
     left = np.ascontiguousarray(left)
-
-    def work(start: int) -> None:
-        _columns(left, right, out, start, min(start + _COLUMNS, right.shape[1]))
-
-    if n_threads == 1:
-        for start in starts:
-            work(start)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(work, starts))
-
-
-def _blas_threads() -> int:
-    return max([1, *(one["num_threads"] for one in _blas().info())])
-
-
-@cache
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
+    over(lambda piece: _columns(left, right, out, piece.start, piece.stop), len(out[0]), _COLUMNS)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from sparseact.arguments import LARGEST, MOST_ACTIONS, integer, numbers
+from sparseact.threads import over
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -28,6 +29,8 @@ _DENSE_FROM = 1 / 8
 _LOOKED_UP = 64
 # Rounds of a dense log that are squared, or made of double precision, at a time.
 _AT_A_TIME = 512
+# Columns that a thread multiplies at a time.
+_COLUMNS = 2048
 # Rows of a product up to which the compiled one is faster than BLAS.
 _NARROW = 16
 # Prefixes that share one matrix product: more waste arithmetic on zeros, fewer waste BLAS's speed.
@@ -445,13 +448,18 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             out = np.empty((len(rows), X.shape[1]))
         if self._narrow_product is not None and len(rows) <= _NARROW:
             self._narrow_product(rows, X, out)
-        elif X.dtype == np.float64:
-            np.matmul(rows, X, out=out)
-        else:
-            out[:] = 0.0
+            return out
+
+        def columns(which: slice) -> None:
+            if X.dtype == np.float64:
+                np.matmul(rows, X[:, which], out=out[:, which])
+                return
+            out[:, which] = 0.0
             for start in range(0, len(X), _AT_A_TIME):
                 part = slice(start, start + _AT_A_TIME)
-                out += rows[:, part] @ X[part].astype(np.float64)
+                out[:, which] += rows[:, part] @ X[part, which].astype(np.float64)
+
+        over(columns, X.shape[1], _COLUMNS)
         return out
 
     @cached_property

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sparseact.arguments import LARGEST, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
 from sparseact.inference import inverse_factor, refit
+from sparseact.threads import serial_blas
 
 Selection = Literal["correlation", "whitened", "least_squares"]
 StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
@@ -144,11 +145,12 @@ def block_omp(
     reason = nested.stop_reason[0]
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
-    weights = state.weights(len(support))
     rank = len(support) * design.block_size
-    if weights is None:
-        fit = refit(design, y, support)
-        weights, rank = fit.weights, fit.rank
+    with serial_blas():
+        weights = state.weights(len(support))
+        if weights is None:
+            fit = refit(design, y, support)
+            weights, rank = fit.weights, fit.rank
     return BlockOMPResult(
         support=support,
         weights=weights,
@@ -207,6 +209,7 @@ def block_omp_nested(
 # -- the kernel: it only computes ------------------------------------------------------------------
 
 
+@serial_blas()
 def _greedy(
     design: BlockDesign,
     rewards: Floats,

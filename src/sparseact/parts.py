@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sparseact.arguments import LARGEST, MOST_ACTIONS, integer, numbers, one_of
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.omp import BlockOMPResult, Selection, block_omp, check_stopping
+from sparseact.threads import serial_blas
 
 # What a part is, or what a call of it returns: latents (R, d), activations, rewards (R,).
 Part = tuple[npt.ArrayLike, Any, npt.ArrayLike]
@@ -115,7 +116,8 @@ def block_omp_in_parts(
             done = mapper(
                 partial(_collect, n_actions=n_actions, known=blocks, fresh=fresh), numbered
             )
-            total = _Collected.sum(done, opening.n_actions)
+            with serial_blas():
+                total = _Collected.sum(done, opening.n_actions)
             design = _Compressed(
                 opening, blocks + fresh, total.factor, [*design.products, total.products]
             )
@@ -185,6 +187,7 @@ class _Opening:
         return total
 
 
+@serial_blas()
 def _open(numbered: tuple[int, Any], n_actions: int | None, whiten: bool) -> _Opening:
     return _Opening(*_read(numbered, n_actions), whiten)
 
@@ -238,6 +241,7 @@ class _Collected(NamedTuple):
         return _Collected(square, total.products)
 
 
+@serial_blas()
 def _collect(
     numbered: tuple[int, Any], n_actions: int | None, known: list[int], fresh: list[int]
 ) -> _Collected:
