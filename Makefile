@@ -7,6 +7,11 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Where logs in parts are tested: not beside the study, whose jobs would load
+# what is there.
+PARTS := .venv-parts
+PARTS_READY := $(PARTS)/.ready
+INSTALL := -m pip install --quiet --disable-pip-version-check
 # Its cache stands beside the study, so that a home that cannot be written does
 # not matter.
 SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
@@ -26,8 +31,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"{sys.executable} is Python {sys.version.split()[0]}; the study needs 3.11 or newer. Name one with: make env PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements.lock
+	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PARTS_READY): requirements-parts.lock
+	$(PYTHON) -m venv --clear $(PARTS)
+	$(PARTS)/bin/python $(INSTALL) --require-hashes -r requirements-parts.lock
 	@touch $@
 
 study: $(READY)  ## Run the full study on all cores (CORES=N for N)
@@ -45,8 +55,9 @@ estimate: $(READY)  ## Tell what a study will cost (CONFIG=another; MEASURE=1 le
 crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=another)
 	@$(SNAKEMAKE) crate $(CONFIGURED)
 
-test: $(READY)  ## Run the tests
+test: $(READY) $(PARTS_READY)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+	PYTHONPATH=src $(PARTS)/bin/python -m pytest --noconftest tests/test_sources.py
 
 test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed, starved and damaged
 	$(BIN)/python -m pytest -m faults
@@ -65,6 +76,9 @@ lock: $(READY)  ## Refresh requirements.lock to the newest versions that pyproje
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --upgrade --quiet --output-file requirements.lock \
 	  --custom-compile-command "make lock"
+	$(BIN)/uv pip compile pyproject.toml --extra dev-parts --universal --python-version 3.11 \
+	  --constraints requirements.lock --generate-hashes --upgrade --quiet \
+	  --output-file requirements-parts.lock --custom-compile-command "make lock"
 
 schema: $(READY)  ## Rewrite the schema of the configuration from its typed model
 	$(BIN)/python -m sparseact.study.config > workflow/schemas/config.schema.json
