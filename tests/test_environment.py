@@ -13,7 +13,7 @@ PYTHON = "3.11"  # the one that environment.yml asks for
 CONDA_NAMES = {"matplotlib": "matplotlib-base"}
 
 
-def locked(root, name="requirements.lock"):
+def locked(root, lock="requirements.lock"):
     """Versions in a lock that apply to PYTHON on Linux."""
     environment = {
         "python_version": PYTHON,
@@ -25,7 +25,7 @@ def locked(root, name="requirements.lock"):
     }
     versions = {}
     pattern = r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)(?: ; ([^\\]+?))? \\$"
-    for name, version, marker in re.findall(pattern, (root / name).read_text(), re.MULTILINE):
+    for name, version, marker in re.findall(pattern, (root / lock).read_text(), re.MULTILINE):
         if not marker or Marker(marker).evaluate(environment):
             versions[name] = Version(version)
     return versions
