@@ -7,6 +7,7 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 # Where logs in parts are tested: not beside the study, whose jobs would load
 # what is there.
 PARTS := .venv-parts
@@ -20,7 +21,7 @@ SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
 CONFIGURED = $(if $(CONFIG),--configfile $(or $(wildcard $(CONFIG)),$(error there is no $(CONFIG))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env study quick verify estimate crate test test-faults test-slurm check lock schema rulegraph snakemake-report clean
+.PHONY: help env study quick verify estimate crate test test-faults test-slurm bench check lock lock-bench schema rulegraph snakemake-report clean
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -65,6 +66,16 @@ test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed
 test-slurm: $(READY)  ## Run the tests on a real Slurm, brought up here (installs Debian packages, as root)
 	$(BIN)/python -m pytest -m slurm -rs
 
+bench: $(BENCH)/.ready  ## Measure recovery against every peer: about 20 minutes (ARGS="--sizes S M")
+	$(BENCH)/bin/python -m benchmarks.recovery $(ARGS)
+
+# Without their dependencies, as the lock has them all: adelie's own word on NumPy is overridden.
+$(BENCH)/.ready: benchmarks/requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 check: $(READY)  ## Lint, formats and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,6 +90,12 @@ lock: $(READY)  ## Refresh requirements.lock to the newest versions that pyproje
 	$(BIN)/uv pip compile pyproject.toml --extra dev-parts --universal --python-version 3.11 \
 	  --constraints requirements.lock --generate-hashes --upgrade --quiet \
 	  --output-file requirements-parts.lock --custom-compile-command "make lock"
+
+lock-bench: $(READY)  ## Refresh benchmarks/requirements.lock, at the versions of requirements.lock where both have them
+	$(BIN)/uv pip compile pyproject.toml --group bench --universal --python-version 3.11 \
+	  --constraint requirements.lock --override benchmarks/overrides.txt \
+	  --generate-hashes --upgrade --quiet --output-file benchmarks/requirements.lock \
+	  --custom-compile-command "make lock-bench"
 
 schema: $(READY)  ## Rewrite the schema of the configuration from its typed model
 	$(BIN)/python -m sparseact.study.config > workflow/schemas/config.schema.json

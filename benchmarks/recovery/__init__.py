@@ -1,0 +1,1 @@
+"""Block-sparse recovery, measured side by side with every peer (`make bench`)."""
