@@ -1,6 +1,6 @@
 """A log on disk, solved in parts: its time against the disk's own, its memory against the log's.
 
-    python benchmarks/larger_than_memory.py [--activations 100000000]
+    PYTHONPATH=src .venv-parts/bin/python benchmarks/larger_than_memory.py [--activations 100000000]
 
 The log is a Parquet file of rounds with four distinct actions each out of 10⁵, and eight latent
 dimensions; twenty actions matter. *read* is reading the file's bytes once, after the system was
