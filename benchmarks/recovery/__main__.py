@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
 from . import logs, measure, report
@@ -109,7 +110,12 @@ def main() -> None:
     print(f"\nThe report is in {folder / 'benchmarks.html'}")
 
 
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)  # as Ctrl-C: no worker and no log stays behind
     try:
         main()
     except KeyboardInterrupt:

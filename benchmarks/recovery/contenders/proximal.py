@@ -2,7 +2,7 @@
 
 With the step that is safe for any weights, 1/‖Ψ‖², the projection takes many times as long and
 misses actions. Half the inverse of a column's mean energy is about the longest step with which it
-does not diverge at any size.
+found the support at sizes S and M, where the step was chosen. At XL it finds nothing.
 """
 
 import numpy as np
