@@ -72,8 +72,8 @@ bench: $(BENCH)/.ready  ## Measure recovery against every peer: about 20 minutes
 # Without their dependencies, as the lock has them all: adelie's own word on NumPy is overridden.
 $(BENCH)/.ready: benchmarks/requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BENCH)/bin/python $(INSTALL) --no-deps --require-hashes -r benchmarks/requirements.lock
+	$(BENCH)/bin/python $(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 check: $(READY)  ## Lint, formats and types

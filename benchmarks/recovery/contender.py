@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import psi
 from .logs import Log, Size
 
 
@@ -43,6 +44,33 @@ class Contender:
     kinds: tuple[str, ...] = ("hot", "dense")
     needs: Callable[[Size], int] = lambda size: 0
     on: str = "matrix-free"
+
+
+def on_psi(
+    name: str, label: str, package: str, solve: Callable[[Any, Log, int], np.ndarray]
+) -> list[Contender]:
+    """A solver that takes Ψ as it is: once with a dense one, once with a sparse one."""
+    return [
+        Contender(
+            f"{name}-dense",
+            f"{label}, dense Ψ",
+            package,
+            lambda log, threads: psi.dense(log),
+            solve,
+            needs=psi.dense_bytes,
+            on="dense Ψ",
+        ),
+        Contender(
+            f"{name}-sparse",
+            f"{label}, sparse Ψ",
+            package,
+            lambda log, threads: psi.sparse(log),
+            solve,
+            kinds=("hot",),
+            needs=psi.sparse_bytes,
+            on="sparse Ψ",
+        ),
+    ]
 
 
 def largest(weights: np.ndarray, k: int) -> np.ndarray:

@@ -2,20 +2,11 @@
 
 import numpy as np
 
-from ..contender import Contender, grid, largest
-from ..psi import dense, dense_bytes, sparse, sparse_bytes
+from ..contender import grid, largest, on_psi
 
 # Penalties to a call, between looks at how many actions are active: a call costs as much as some
 # penalties do.
 _AT_ONCE = 10
-
-
-def _prepare_dense(log, threads):
-    return dense(log)
-
-
-def _prepare_sparse(log, threads):
-    return sparse(log)
 
 
 def _solve(psi, log, threads):
@@ -44,24 +35,4 @@ def _solve(psi, log, threads):
     return largest(weights.reshape(-1, d), log.sparsity)
 
 
-CONTENDERS = [
-    Contender(
-        "celer-dense",
-        "celer group lasso, dense Ψ",
-        "celer",
-        _prepare_dense,
-        _solve,
-        needs=dense_bytes,
-        on="dense Ψ",
-    ),
-    Contender(
-        "celer-sparse",
-        "celer group lasso, sparse Ψ",
-        "celer",
-        _prepare_sparse,
-        _solve,
-        kinds=("hot",),
-        needs=sparse_bytes,
-        on="sparse Ψ",
-    ),
-]
+CONTENDERS = on_psi("celer", "celer group lasso", "celer", _solve)

@@ -2,16 +2,7 @@
 
 import numpy as np
 
-from ..contender import Contender, grid, largest
-from ..psi import dense, dense_bytes, sparse, sparse_bytes
-
-
-def _prepare_dense(log, threads):
-    return dense(log)
-
-
-def _prepare_sparse(log, threads):
-    return sparse(log)
+from ..contender import grid, largest, on_psi
 
 
 def _solve(psi, log, threads):
@@ -34,24 +25,4 @@ def _solve(psi, log, threads):
     return largest(weights.reshape(-1, d), log.sparsity)
 
 
-CONTENDERS = [
-    Contender(
-        "skglm-dense",
-        "skglm group lasso, dense Ψ",
-        "skglm",
-        _prepare_dense,
-        _solve,
-        needs=dense_bytes,
-        on="dense Ψ",
-    ),
-    Contender(
-        "skglm-sparse",
-        "skglm group lasso, sparse Ψ",
-        "skglm",
-        _prepare_sparse,
-        _solve,
-        kinds=("hot",),
-        needs=sparse_bytes,
-        on="sparse Ψ",
-    ),
-]
+CONTENDERS = on_psi("skglm", "skglm group lasso", "skglm", _solve)
