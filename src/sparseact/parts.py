@@ -101,7 +101,7 @@ def block_omp_in_parts(
     sweep = 1
     while True:
         try:
-            found = block_omp(
+            return block_omp(
                 design,
                 design.rewards,
                 n_select,
@@ -111,7 +111,7 @@ def block_omp_in_parts(
         except _NotCollectedError as wanted:
             sweep += 1
             blocks = design.collected
-            fresh = design.next_best(wanted.block, blocks)
+            fresh = design.next_best(wanted.block)
             _log.info("sweep %d: collects %d blocks", sweep, len(fresh))
             done = mapper(
                 partial(_collect, n_actions=n_actions, known=blocks, fresh=fresh), numbered
@@ -121,8 +121,6 @@ def block_omp_in_parts(
             design = _Compressed(
                 opening, blocks + fresh, total.factor, [*design.products, total.products]
             )
-            continue
-        return found
 
 
 class _NotCollectedError(Exception):
@@ -341,12 +339,12 @@ class _Compressed:
         d = self.block_size
         return np.stack([self._factor[:, 1 + i * d : 1 + (i + 1) * d].T for i in places])
 
-    def next_best(self, wanted: int, known: list[int]) -> list[int]:
-        """The block wanted, and those not known that are likely to be wanted after it."""
+    def next_best(self, wanted: int) -> list[int]:
+        """The block wanted, and those not collected that are likely to be wanted after it."""
         room = max(1, min(_GUESSES, _COLLECTED // (8 * self.n_blocks * self.block_size**2)))
         energy = np.einsum("md,md->m", self._latest, self._latest)
         used = np.maximum(self.coverage, np.finfo(np.float64).tiny)
         scores = energy / (used if self._opening.grams is not None else 1.0)
-        scores[[*known, wanted]] = 0.0
+        scores[[*self.collected, wanted]] = 0.0
         likely = np.argsort(-scores, kind="stable")[: room - 1]
         return [wanted, *(int(j) for j in likely if scores[j] > 0)]
