@@ -180,7 +180,7 @@ def test_bad_arguments_of_products_are_named():
 def test_the_compiled_product_is_blas_and_the_same_on_any_threads(single, shape):
     from threadpoolctl import threadpool_limits
 
-    from sparseact.compiled import narrow_product
+    from sparseact.compiled.product import narrow_product
     from sparseact.threads import serial_blas
 
     rng = np.random.default_rng(2)

@@ -8,7 +8,7 @@ a greedy solver asks of it, the correlations of every block with a residual ``u`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -124,8 +124,9 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         How strongly each action was used in each round. A sparse matrix stays sparse, an array of
         single precision stays one; sums are of double precision in any case.
     compiled : bool
-        Whether products with dense activations are to be compiled, by numba. Starting that takes
-        a second or so, and pays where activations fill a good part of memory or many logs follow.
+        Whether to solve with code that numba compiles: the whole of :func:`sparseact.block_omp` for
+        sparse activations, products with dense ones. Starting that takes about a second, and pays
+        for logs that fill a good part of memory, or many of them.
 
     Raises
     ------
@@ -150,7 +151,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
            [ 3.,  4., -3., -4.]])
     """
 
-    _narrow_product: Callable[[Floats, Any, Floats], None] | None = None
+    compiled = False
+    # Of compiled designs of action ids: the ids (T, B), and how many there are before each action.
+    _table: Any = None
+    _starts: Any = None
 
     def __init__(
         self,
@@ -159,14 +163,11 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         *,
         compiled: bool = False,
     ) -> None:
-        if compiled:
-            from sparseact.compiled import narrow_product
-
-            self._narrow_product = narrow_product
+        self.compiled = compiled
         if not sp.issparse(activations):
             single = getattr(activations, "dtype", None) == np.float32
-            dense = _matrix(activations, "activations", single=single)
-            self._hold(_matrix(latents, "latents"), dense)
+            self.activations = _matrix(activations, "activations", single=single)
+            self._hold(_matrix(latents, "latents"), self.activations.shape)
             return
         if np.ndim(activations) != 2:
             raise ValueError(f"activations must be two-dimensional, got {np.shape(activations)}")
@@ -175,11 +176,17 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             csr = csr.copy()  # what is handed in stays as it is
             csr.sum_duplicates()
         csr.data = numbers(csr.data, "activations", largest=LARGEST)
-        self._hold(_matrix(latents, "latents"), csr)
+        self.activations = csr
+        self._hold(_matrix(latents, "latents"), csr.shape)
 
     @classmethod
     def from_actions(
-        cls, latents: npt.ArrayLike, actions: npt.ArrayLike, n_actions: int
+        cls,
+        latents: npt.ArrayLike,
+        actions: npt.ArrayLike,
+        n_actions: int,
+        *,
+        compiled: bool = False,
     ) -> KhatriRaoDesign:
         """Design of a log of action ids.
 
@@ -191,6 +198,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         n_actions : int
             M, at most 10 million. Sets that hold an eighth of all actions or more are stored dense,
             where the products are faster.
+        compiled : bool
+            As for the constructor.
 
         Raises
         ------
@@ -211,12 +220,21 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             ids = ids[:, None]
         if ids.ndim != 2 or ids.size == 0:
             raise ValueError(f"actions must have shape (T,) or (T, B), got {np.shape(actions)}")
+        n_rounds, per_round = ids.shape
+        if compiled and per_round < _DENSE_FROM * n_actions:
+            from sparseact.compiled.log import table_of
+
+            table, starts, fine = table_of(ids.astype(np.int64, copy=False), n_actions)
+            if fine:
+                design = cls.__new__(cls)
+                design.compiled, design._table, design._starts = True, table, starts
+                design._hold(_matrix(latents, "latents"), (n_rounds, n_actions))
+                return design
         if ids.min() < 0 or ids.max() >= n_actions:
             worst = ids.min() if ids.min() < 0 else ids.max()
             raise ValueError(
                 f"action ids must lie between 0 and n_actions - 1 = {n_actions - 1}, got {worst}"
             )
-        n_rounds, per_round = ids.shape
         table = ids.astype(np.int32)
         if per_round > 1:
             table.sort(axis=1)
@@ -224,38 +242,34 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             if repeated.any():
                 first = int(repeated.any(axis=1).argmax())
                 raise ValueError(f"round {first} names an action twice; each set must be distinct")
-        latents = _matrix(latents, "latents")
         if per_round >= _DENSE_FROM * n_actions and n_actions > 1:
             dense = np.zeros((n_rounds, n_actions))
             np.put_along_axis(dense, table, 1.0, axis=1)
-            return cls._of(latents, dense)
-        pointers = np.arange(0, ids.size + 1, per_round)
-        csr = sp.csr_array(
-            (np.ones(ids.size), table.ravel(), pointers), shape=(n_rounds, n_actions)
-        )
-        return cls._of(latents, csr)
+            return cls._of(_matrix(latents, "latents"), dense, compiled=compiled)
+        return cls._of(_matrix(latents, "latents"), _rows_of_ones(table, n_actions))
 
     @classmethod
-    def _of(cls, latents: Floats, activations: Any) -> KhatriRaoDesign:
+    def _of(cls, latents: Floats, activations: Any, *, compiled: bool = False) -> KhatriRaoDesign:
         """The design of what is already as the constructor would have it."""
         design = cls.__new__(cls)
-        design._hold(latents, activations)
+        design.compiled, design.activations = compiled, activations
+        design._hold(latents, activations.shape)
         return design
 
-    def _hold(self, latents: Floats, activations: Any) -> None:
-        if activations.shape[0] != latents.shape[0]:
+    def _hold(self, latents: Floats, shape: tuple[int, int]) -> None:
+        if shape[0] != latents.shape[0]:
             raise ValueError(
                 f"latents and activations must have one row a round: got {latents.shape[0]} "
-                f"rows of latents and {activations.shape[0]} of activations"
+                f"rows of latents and {shape[0]} of activations"
             )
-        if 0 in latents.shape or 0 in activations.shape:
+        if 0 in latents.shape or 0 in shape:
             raise ValueError(
                 "a design needs at least one round, one latent dimension and one action: "
-                f"latents are {latents.shape}, activations {activations.shape}"
+                f"latents are {latents.shape}, activations {shape}"
             )
-        self.latents, self.activations = latents, activations
+        self.latents = latents
         self._found: dict[int, tuple[Ints, Floats]] = {}  # rounds and values of actions looked up
-        super().__init__(np.dtype(np.float64), (self.n_rounds, self.n_blocks * self.block_size))
+        super().__init__(np.dtype(np.float64), (len(latents), shape[1] * latents.shape[1]))
 
     # -- what it is ---------------------------------------------------------------------------
 
@@ -267,12 +281,22 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @property
     def n_blocks(self) -> int:
         """M, the number of actions."""
-        return int(self.activations.shape[1])
+        return int(self.shape[1]) // self.block_size
 
     @property
     def block_size(self) -> int:
         """d, the latent dimension."""
         return int(self.latents.shape[1])
+
+    @cached_property
+    def activations(self) -> Any:
+        """(T, M) how strongly each action was used in each round: an array, or in sparse rows."""
+        return _rows_of_ones(self._table, self.n_blocks)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether activations are stored sparse."""
+        return self._table is not None or bool(sp.issparse(self.activations))
 
     def head(self, n_rounds: int) -> KhatriRaoDesign:
         """The design of the first rounds of the log.
@@ -285,13 +309,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             If ``n_rounds`` is not an integer.
         """
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
-        compiled = self._narrow_product is not None
-        return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=compiled)
+        return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=self.compiled)
 
     @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
-        if sp.issparse(self.activations):
+        if self._starts is not None:
+            return np.diff(self._starts).astype(np.float64)
+        if self.is_sparse:
             return np.asarray(_squared(self.activations).T @ np.ones(self.n_rounds))
         return np.einsum("tm,tm->m", self.activations, self.activations, dtype=np.float64)
 
@@ -335,7 +360,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def touched(self, blocks: Ints) -> Ints | None:
         """Rounds in which any of the actions was used; None where X is dense."""
-        if not sp.issparse(self.activations):
+        if not self.is_sparse:
             return None
         if len(blocks) == 1:
             return self._look_up(int(blocks[0]))[0]
@@ -361,7 +386,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         For the A actions that were used in those rounds; None for all.
         """
         p, d = len(lengths), self.block_size
-        if sp.issparse(self.activations):
+        if self.is_sparse:
             latents, X, actions = self.latents, self.activations, None
             if rows is not None:
                 latents, X = latents[rows], X[rows]
@@ -390,7 +415,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix; M varies fastest."""
         p, d = len(lengths), self.block_size
         row, column = np.tril_indices(d)
-        step = self.n_rounds if sp.issparse(self.activations) else _AT_A_TIME
+        step = self.n_rounds if self.is_sparse else _AT_A_TIME
         out = np.empty((p, d, d, self.n_blocks))
         total = np.zeros((len(row), self.n_blocks))
         for i, (begin, end) in enumerate(zip([0, *lengths[:-1]], lengths, strict=True)):
@@ -412,7 +437,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def activations_of(self, actions: npt.ArrayLike) -> Floats:
         """(T, m) the activations of the actions named."""
         chosen = np.asarray(actions, dtype=np.intp)
-        if not sp.issparse(self.activations):
+        if not self.is_sparse:
             return np.asarray(self.activations[:, chosen], dtype=np.float64)
         if len(chosen) > _LOOKED_UP:
             return np.asarray(self.activations[:, chosen].toarray())
@@ -427,7 +452,11 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
         An index by action would cost several scans, and as much memory as the log.
         """
-        if action not in self._found:
+        if action not in self._found and self._table is not None:
+            starts, rounds, _ = self._entries[3:]
+            used = rounds[starts[action] : starts[action + 1]].astype(np.intp)
+            self._found[action] = used, np.ones(len(used))
+        elif action not in self._found:
             places = np.flatnonzero(self.activations.indices == action)
             rounds = np.searchsorted(self.activations.indptr, places, side="right") - 1
             self._found[action] = rounds, self.activations.data[places]
@@ -446,8 +475,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """(n, M) rows (n, R) times dense activations (R, M)."""
         if out is None:
             out = np.empty((len(rows), X.shape[1]))
-        if self._narrow_product is not None and len(rows) <= _NARROW:
-            self._narrow_product(rows, X, out)
+        if self.compiled and len(rows) <= _NARROW:
+            from sparseact.compiled.product import narrow_product
+
+            narrow_product(rows, X, out)
             return out
 
         def columns(which: slice) -> None:
@@ -461,6 +492,28 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
         over(columns, X.shape[1], _COLUMNS)
         return out
+
+    def compiled_log(self, rewards: Floats) -> Any:
+        """A sparse log as compiled code takes it."""
+        from sparseact.compiled.greedy import Log
+
+        pointers, actions, values, starts, rounds, strengths = self._entries
+        return Log(pointers, actions, values, starts, rounds, strengths, self.latents, rewards)
+
+    @cached_property
+    def _entries(self) -> tuple[Any, ...]:
+        """Activations by rounds and by actions, as in :class:`sparseact.compiled.greedy.Log`."""
+        from sparseact.compiled.log import by_action, starts_of
+
+        rows: tuple[Any, ...]
+        if self._table is None:
+            X, starts = self.activations, starts_of(self.activations.indices, self.n_blocks)
+            rows = X.indptr, X.indices, X.data
+        else:
+            starts = self._starts
+            rows = _pointers(self._table), self._table.ravel(), np.empty(0)
+        rounds, strengths = by_action(rows[0], rows[1], rows[2], starts)
+        return (*rows, starts, rounds, strengths)
 
     @cached_property
     def _by_dimension(self) -> Floats:
@@ -478,6 +531,17 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def _rmatvec(self, x: Floats) -> Floats:
         return self._project(np.asarray(x).reshape(-1)).ravel()
+
+
+def _pointers(table: Any) -> Ints:
+    """(T + 1,) where the ids (T, B) of each round start."""
+    return np.arange(0, table.size + 1, table.shape[1])
+
+
+def _rows_of_ones(table: Any, n_actions: int) -> Any:
+    """(T, M) in sparse rows, 1 where a table (T, B) has an action's id."""
+    data = np.ones(table.size), table.ravel(), _pointers(table)
+    return sp.csr_array(data, shape=(len(table), n_actions))
 
 
 def _squared(matrix: Any) -> Any:

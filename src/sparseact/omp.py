@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, one_of, real
-from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
+from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign, prefix_lengths
 from sparseact.inference import inverse_factor, refit
 from sparseact.threads import serial_blas
 
@@ -132,29 +132,21 @@ def block_omp(
     """
     y = _check(design, rewards, n_select, selection)
     check_stopping(n_select, residual_tol)
-    nested, state = _greedy(
-        design,
-        y,
-        np.array([design.n_rounds], dtype=np.intp),
-        design.n_blocks if n_select is None else n_select,
-        -1.0 if residual_tol is None else residual_tol,
-        selection,
-    )
-    support = nested.support[0]
-    support = support[support >= 0]
-    reason = nested.stop_reason[0]
+    k = design.n_blocks if n_select is None else n_select
+    tol = -1.0 if residual_tol is None else residual_tol
+    found = _compiled(design, y, k, tol, selection) or _plain(design, y, k, tol, selection)
+    support, weights, norms, reason = found
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
     rank = len(support) * design.block_size
-    with serial_blas():
-        weights = state.weights(len(support))
-        if weights is None:
+    if weights is None:
+        with serial_blas():
             fit = refit(design, y, support)
-            weights, rank = fit.weights, fit.rank
+        weights, rank = fit.weights, fit.rank
     return BlockOMPResult(
         support=support,
         weights=weights,
-        residual_norms=nested.residual_norms[0, : len(support) + 1],
+        residual_norms=norms,
         stop_reason=reason,
         rank=rank,
         undiscoverable=np.flatnonzero(design.coverage == 0),
@@ -204,6 +196,41 @@ def block_omp_nested(
     y = _check(design, rewards, n_select, selection)
     lengths = prefix_lengths(n_rounds, design.n_rounds)
     return _greedy(design, y, lengths, n_select, -1.0, selection)[0]
+
+
+_Found = tuple[Ints, Floats | None, Floats, StopReason]  # weights are None if short of rank
+
+
+def _plain(
+    design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
+) -> _Found:
+    """Support, weights, norms and why it stopped: by the kernel below."""
+    lengths = np.array([design.n_rounds], dtype=np.intp)
+    nested, state = _greedy(design, rewards, lengths, n_select, residual_tol, selection)
+    support = nested.support[0]
+    support = support[support >= 0]
+    norms = nested.residual_norms[0, : len(support) + 1]
+    return support, state.weights(len(support)), norms, nested.stop_reason[0]
+
+
+def _compiled(
+    design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
+) -> _Found | None:
+    """The same by compiled code, for a sparse log that asks for it; None where that is in doubt."""
+    if not (isinstance(design, KhatriRaoDesign) and design.compiled and design.is_sparse):
+        return None
+    if selection == "least_squares":
+        return None
+    from sparseact.compiled.greedy import solve
+
+    unit = _unit(rewards)
+    stop, support, weights, norms, full_rank = solve(
+        design.compiled_log(rewards / unit), n_select, residual_tol / unit, selection == "whitened"
+    )
+    reasons: tuple[StopReason, ...] = get_args(StopReason)
+    if stop == len(reasons):
+        return None
+    return support, weights * unit if full_rank else None, norms * unit, reasons[stop]
 
 
 # -- the kernel: it only computes ------------------------------------------------------------------
@@ -267,8 +294,7 @@ class _Residuals:
 
     def __init__(self, design: BlockDesign, rewards: Floats, lengths: Ints) -> None:
         self._design, self.lengths = design, lengths
-        # By a power of two, which changes no digit, so that squares of small rewards do not vanish.
-        self._unit = 2.0 ** max(np.frexp(np.abs(rewards).max(initial=0.0))[1], -1000)
+        self._unit = _unit(rewards)
         rewards = rewards / self._unit
         self._rewards = rewards
         self._untouched = np.ones(design.n_rounds, dtype=bool)
@@ -367,6 +393,11 @@ class _Residuals:
         self._within = np.concatenate([self._within, within], axis=1)
         self._residuals = np.concatenate([self._residuals, within * self._rewards[fresh]], axis=1)
         self._basis = _padded(self._basis, 2, len(fresh))
+
+
+def _unit(rewards: Floats) -> float:
+    """A power of two, which changes no digit, by which squares of small rewards do not vanish."""
+    return float(2.0 ** max(np.frexp(np.abs(rewards).max(initial=0.0))[1], -1000))
 
 
 def _padded(array: Floats, axis: int, more: int) -> Floats:

@@ -1,4 +1,4 @@
-"""The product of a few rows and a large matrix, compiled: numba comes with ``sparseact[fast]``.
+"""The product of a few rows and a large matrix.
 
 A pass over a dense log is ``(u ⊙ Z)ᵀ X``, of d rows. BLAS packs X anew for each such product, which
 takes longer than the product. Here eight rounds of X are read once, in order, for all of the rows.
