@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import Scenario, bounds, simulate_trial
-from sparseact.omp import Selection
+from sparseact.rules import Selection
 from sparseact.study.cell import Cell
 from sparseact.study.config import (
     METHODS,

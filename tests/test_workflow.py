@@ -319,7 +319,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     package = copy.folder / "src/sparseact"
     judged = {"check": 1, "judge": 1, "index": 1, "manifest": 1, "all": 1}
     judged |= {f"render_{name}": 1 for name in notebooks(copy)}
-    edit(package / "omp.py", "# A residual below", "# Said otherwise: a residual below")
+    edit(package / "greedy.py", "# A residual below", "# Said otherwise: a residual below")
     edit(package / "design.py", '"""The design of a log', '"""In other words, the design of a log')
     edit(
         package / "study/config.py",

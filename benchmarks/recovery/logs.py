@@ -40,7 +40,7 @@ SIZES = {
         Size("XXL", 1_000_000, 1_000_000, 8, 20, 4),
     )
 }
-TINY = Size("tiny", 60, 20, 3, 2, 3)  # what compiles the peers that compile when first called
+TINY = Size("tiny", 60, 40, 3, 2, 3)  # what compiles the peers that compile when first called
 LARGEST_DENSE = 10**9  # bytes
 
 

@@ -130,6 +130,11 @@ def numbers(
     import numpy as np
 
     array = real_array(values, name, shape, what, single=single)
+    if array.flags.c_contiguous:
+        flat = array.ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.dot(flat, flat) < min(largest, 1e150) ** 2:  # which reads it once
+                return array
     size = max(array.max(initial=0.0), -array.min(initial=0.0))  # no copy of what may be large
     if not size < np.inf:
         raise ValueError(f"{name} must be finite, got NaN or infinity")

@@ -58,8 +58,8 @@ class BlockDesign(Protocol):
         """d, the number of columns of a block."""
 
     @property
-    def coverage(self) -> Floats:
-        """(M,) how much each block was used; a block with none can never be selected."""
+    def unused(self) -> Ints:
+        """Blocks that are zero in every round, ascending: they can never be selected."""
 
     def touched(self, blocks: Ints) -> Ints | None:
         """Rounds in which any of the blocks is not zero; None for all."""
@@ -311,6 +311,10 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
         return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=self.compiled)
 
+    def only(self, actions: Ints) -> KhatriRaoDesign:
+        """The design of the same log without other actions than these."""
+        return self._of(self.latents, self.activations[:, actions])
+
     @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
@@ -319,6 +323,18 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         if self.is_sparse:
             return np.asarray(_squared(self.activations).T @ np.ones(self.n_rounds))
         return np.einsum("tm,tm->m", self.activations, self.activations, dtype=np.float64)
+
+    @cached_property
+    def unused(self) -> Ints:
+        """Actions that were never used, ascending."""
+        if self.is_sparse:
+            return np.flatnonzero(self.coverage == 0)
+        left, start = np.arange(self.n_blocks), 0
+        while left.size and start < self.n_rounds:  # a few rounds rule most of them out
+            end = min(2 * start + 1, start + _AT_A_TIME)
+            left = left[~self.activations[start:end, left].any(axis=0)]
+            start = end
+        return left
 
     def blocks(self, support: Sequence[int] | npt.ArrayLike) -> Floats:
         """(T, m·d) the blocks of the actions in ``support``, side by side.
@@ -406,7 +422,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             part = flat[first * d :, start:end]
             if start == 0:
                 self._multiply(part, self.activations[:end], out)
-            else:
+            elif start < end:
                 out[first * d :] += self._multiply(part, self.activations[start:end])
             start = end
         return None, out.reshape(p, d, -1).transpose(0, 2, 1)

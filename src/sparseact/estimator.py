@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparseact.arguments import LARGEST, integer, numbers
 from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.omp import Selection, block_omp
+from sparseact.omp import block_omp
+from sparseact.rules import Selection
 
 
 class DenseBlocks:
@@ -24,10 +25,10 @@ class DenseBlocks:
         self.n_blocks = int(matrix.shape[1]) // block_size
 
     @property
-    def coverage(self) -> Floats:
-        """(M,) squared Frobenius norm of each block."""
-        energy = np.einsum("tc,tc->c", self._matrix, self._matrix)
-        return energy.reshape(self.n_blocks, self.block_size).sum(axis=1)
+    def unused(self) -> Ints:
+        """Blocks of zeros."""
+        there = self._matrix.any(axis=0).reshape(self.n_blocks, self.block_size)
+        return np.flatnonzero(~there.any(axis=1))
 
     def touched(self, blocks: Ints) -> Ints | None:
         """All rounds."""

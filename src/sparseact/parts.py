@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, MOST_ACTIONS, integer, numbers, one_of
 from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.omp import BlockOMPResult, Selection, block_omp, check_stopping
+from sparseact.omp import BlockOMPResult, block_omp, check_stopping
+from sparseact.rules import Selection
 from sparseact.threads import serial_blas
 
 # What a part is, or what a call of it returns: latents (R, d), activations, rewards (R,).
@@ -289,9 +290,9 @@ class _Compressed:
         self._latest = opening.correlations
 
     @property
-    def coverage(self) -> Floats:
-        """(M,) of the whole log."""
-        return self._opening.coverage
+    def unused(self) -> Ints:
+        """Actions that were never used in the whole log."""
+        return np.flatnonzero(self._opening.coverage == 0)
 
     def touched(self, blocks: Ints) -> None:
         """All coordinates."""
@@ -343,7 +344,7 @@ class _Compressed:
         """The block wanted, and those not collected that are likely to be wanted after it."""
         room = max(1, min(_GUESSES, _COLLECTED // (8 * self.n_blocks * self.block_size**2)))
         energy = np.einsum("md,md->m", self._latest, self._latest)
-        used = np.maximum(self.coverage, np.finfo(np.float64).tiny)
+        used = np.maximum(self._opening.coverage, np.finfo(np.float64).tiny)
         scores = energy / (used if self._opening.grams is not None else 1.0)
         scores[[*self.collected, wanted]] = 0.0
         likely = np.argsort(-scores, kind="stable")[: room - 1]

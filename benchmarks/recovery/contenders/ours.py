@@ -1,20 +1,22 @@
-"""The library itself."""
+"""The library itself: as NumPy does it, and compiled."""
 
 from ..contender import Contender
 
 
-def _prepare(log, threads):
-    from sparseact import KhatriRaoDesign
+def _prepare(*, compiled=False, single=False):
+    def prepare(log, threads):
+        from sparseact import KhatriRaoDesign
 
-    if log.ids is None:
-        return KhatriRaoDesign(log.latents, log.activations)
-    return KhatriRaoDesign.from_actions(log.latents, log.ids, n_actions=log.n_actions)
+        if log.ids is not None:
+            return KhatriRaoDesign.from_actions(
+                log.latents, log.ids, n_actions=log.n_actions, compiled=compiled
+            )
+        activations = log.activations
+        if single:
+            activations = activations.astype("float32")
+        return KhatriRaoDesign(log.latents, activations, compiled=compiled)
 
-
-def _prepare_compiled(log, threads):
-    from sparseact import KhatriRaoDesign
-
-    return KhatriRaoDesign(log.latents, log.activations, compiled=True)
+    return prepare
 
 
 def _solve(selection):
@@ -26,22 +28,23 @@ def _solve(selection):
     return solve
 
 
+def _ours(name, label, selection="correlation", *, kinds=("hot", "dense"), **how):
+    return Contender(
+        name, f"sparseact{label}", "sparseact", _prepare(**how), _solve(selection), kinds=kinds
+    )
+
+
 CONTENDERS = [
-    Contender("ours", "sparseact", "sparseact", _prepare, _solve("correlation")),
-    Contender(
-        "ours-compiled",
-        "sparseact, compiled products",
-        "sparseact",
-        _prepare_compiled,
-        _solve("correlation"),
+    _ours("ours", ", compiled", compiled=True),
+    _ours("ours-numpy", ", NumPy"),
+    _ours("ours-whitened", ", whitened, compiled", "whitened", compiled=True),
+    _ours("ours-whitened-numpy", ", whitened, NumPy", "whitened"),
+    _ours("ours-least-squares", ", least squares", "least_squares", compiled=True),
+    _ours(
+        "ours-single",
+        ", compiled, of single precision",
         kinds=("dense",),
-    ),
-    Contender("ours-whitened", "sparseact, whitened", "sparseact", _prepare, _solve("whitened")),
-    Contender(
-        "ours-least-squares",
-        "sparseact, least squares",
-        "sparseact",
-        _prepare,
-        _solve("least_squares"),
+        compiled=True,
+        single=True,
     ),
 ]

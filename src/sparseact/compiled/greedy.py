@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-# Places among sparseact.omp.StopReason, and one after them.
+# Places among sparseact.greedy.StopReason, and one after them.
 _N_SELECT, _RESIDUAL, _EXACT_FIT, _NO_CANDIDATES, _IN_DOUBT = range(5)
 # Scores closer than this (relative) are ties, as for the reference.
 _TIE = 1e-10

@@ -21,7 +21,7 @@ from sparseact.arguments import MOST_ACTIONS
 from sparseact.scenario import Design, Scenario, Structure, Weights
 from sparseact.study.cell import Cell, merged
 
-# Also `sparseact.omp.Selection`, which is too heavy to import here; a test keeps them the same.
+# Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
 METHODS = (*SELECTIONS, "group_lasso")
 

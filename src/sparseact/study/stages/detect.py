@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseact.bounds import le_cam_error
-from sparseact.omp import Selection, block_omp_nested
+from sparseact.omp import block_omp_nested
+from sparseact.rules import Selection
 from sparseact.study.cell import Cell
 from sparseact.study.stages.trial import replay
 from sparseact.study.store import Arrays

@@ -6,7 +6,8 @@ from typing import cast
 
 import numpy as np
 
-from sparseact.omp import Selection, block_omp_nested
+from sparseact.omp import block_omp_nested
+from sparseact.rules import Selection
 from sparseact.study.cell import Cell
 from sparseact.study.stages.trial import recovered, replay
 from sparseact.study.store import Arrays

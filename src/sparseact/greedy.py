@@ -1,0 +1,74 @@
+"""The greedy loop of Block-OMP: score, select, project."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseact.design import BlockDesign, Floats, Ints
+from sparseact.residuals import Residuals
+from sparseact.rules import RULES, Selection
+from sparseact.threads import serial_blas
+
+StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
+
+# Scores closer than this (relative) are ties: sums of T products differ by rounding, not by signal.
+TIE = 1e-10
+# A residual below this share of the rewards' norm is zero to working precision.
+EXACT = 1e-12
+
+
+@serial_blas()
+def greedy(
+    design: BlockDesign,
+    rewards: Floats,
+    lengths: Ints,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+) -> tuple[Ints, Floats, tuple[StopReason, ...], Residuals]:
+    """Block-OMP on the first ``lengths[i]`` (p,) rounds of a log for every i at once.
+
+    Supports (p, n_select), -1 after an early stop; norms (p, n_select + 1), NaN after it; why each
+    stopped; and the residuals in the end.
+    """
+    p = len(lengths)
+    each = np.arange(p)
+    state = Residuals(design, rewards, lengths)
+    rule = RULES[selection](design, state)
+    norms = np.full((p, n_select + 1), np.nan)
+    norms[:, 0] = state.norms()
+    chosen = np.empty((p, n_select), dtype=np.intp)
+    support = np.full((p, n_select), -1, dtype=np.intp)
+    running = np.ones(p, dtype=bool)
+    reasons: list[StopReason] = ["n_select"] * p
+
+    def stop(which: npt.NDArray[np.bool_], reason: StopReason) -> None:
+        for i in np.flatnonzero(which & running):
+            reasons[i] = reason
+        running[which] = False
+
+    for step in range(n_select):
+        stop(norms[:, step] <= residual_tol, "residual")
+        stop(norms[:, step] <= EXACT * norms[:, 0], "exact_fit")
+        if not running.any():
+            break
+        rule.scores[each[:, None], chosen[:, :step]] = 0.0
+        best = first_best(rule.scores)
+        fresh, rank = state.select(best)
+        # A best block that lies in the span already means that none has anything left to offer.
+        stop((rule.scores[each, best] <= 0) | (rank == 0), "no_candidates")
+        support[running, step] = best[running]
+        norms[running, step + 1] = state.norms()[running]
+        chosen[:, step] = best  # stopped prefixes ride along, and nothing of them is recorded
+        if step + 1 < n_select:
+            rule.update(state.correlate(), fresh)
+    return support, norms, tuple(reasons), state
+
+
+def first_best(scores: Floats) -> Ints:
+    """(p,) lowest index among the (relative) ties for the highest of scores (p, M)."""
+    highest = scores.max(axis=1, keepdims=True)
+    return (scores >= highest * (1 - TIE)).argmax(axis=1)
