@@ -345,7 +345,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
     expected |= {"detect": 1, "bound": 1, "collect_coverage": 1, "collect_lower_bounds": 1}
     assert copy.planned() == expected
-    edit(package / "omp.py", "_TIE = 1e-10", "_TIE = 1e-9")
+    edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")
     expected |= {stage: STAGES[stage] for stage in ("recover", "refit", "decide")}
     expected |= {f"collect_{name}": 1 for name in TINY["experiments"]}
     assert copy.planned() == expected
