@@ -311,10 +311,6 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
         return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=self.compiled)
 
-    def only(self, actions: Ints) -> KhatriRaoDesign:
-        """The design of the same log without other actions than these."""
-        return self._of(self.latents, self.activations[:, actions])
-
     @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""

@@ -13,6 +13,8 @@ from sparseact.rules import RULES, Selection
 from sparseact.threads import serial_blas
 
 StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
+# Support (m,), weights (m, d) or None if short of rank, norms (m + 1,), and why it stopped.
+Found = tuple[Ints, Floats | None, Floats, StopReason]
 
 # Scores closer than this (relative) are ties: sums of T products differ by rounding, not by signal.
 TIE = 1e-10

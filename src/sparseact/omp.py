@@ -18,12 +18,10 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from sparseact.ahead import Found, greedy_ahead
 from sparseact.arguments import LARGEST, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign, prefix_lengths
-from sparseact.greedy import StopReason, greedy
+from sparseact.greedy import Found, StopReason, greedy
 from sparseact.inference import refit
-from sparseact.residuals import unit_of
 from sparseact.rules import Selection
 from sparseact.threads import serial_blas
 
@@ -193,12 +191,6 @@ def _plain(
     design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
 ) -> Found:
     """Support, weights, norms and why it stopped."""
-    if (
-        isinstance(design, KhatriRaoDesign)
-        and not design.is_sparse
-        and selection != "least_squares"
-    ):
-        return greedy_ahead(design, rewards, n_select, residual_tol, selection)
     lengths = np.array([design.n_rounds], dtype=np.intp)
     supports, norms, reasons, state = greedy(
         design, rewards, lengths, n_select, residual_tol, selection
@@ -210,21 +202,15 @@ def _plain(
 def _compiled(
     design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
 ) -> Found | None:
-    """The same by compiled code, for a sparse log that asks for it; None where that is in doubt."""
-    if not (isinstance(design, KhatriRaoDesign) and design.compiled and design.is_sparse):
+    """The same by compiled code, for a design that asks for it; None where that is in doubt."""
+    if not (isinstance(design, KhatriRaoDesign) and design.compiled):
         return None
     if selection == "least_squares":
         return None
-    from sparseact.compiled.greedy import solve
+    from sparseact.fast import recover_dense, recover_sparse
 
-    unit = unit_of(rewards)
-    stop, support, weights, norms, full_rank = solve(
-        design.compiled_log(rewards / unit), n_select, residual_tol / unit, selection == "whitened"
-    )
-    reasons: tuple[StopReason, ...] = get_args(StopReason)
-    if stop == len(reasons):
-        return None
-    return support, weights * unit if full_rank else None, norms * unit, reasons[stop]
+    recover = recover_sparse if design.is_sparse else recover_dense
+    return recover(design, rewards, n_select, residual_tol, selection)
 
 
 def _check(

@@ -72,13 +72,6 @@ class Residuals:
         self.residuals -= self._change
         return fresh, rank
 
-    def rewind(self, n_selected: int, residuals: Floats) -> None:
-        """Undo the selections after some, when residuals were what is given, on all rounds."""
-        self.residuals = residuals
-        for history in (self._factor, self._explained, self._full_rank):
-            del history[n_selected:]
-        self._size = n_selected * self._design.block_size
-
     def correlate(self) -> Ints | None:
         """Bring the correlations up to date, and tell for which actions they changed.
 

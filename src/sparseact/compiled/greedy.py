@@ -70,11 +70,12 @@ class Log(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def solve(log, n_select, residual_tol, whitened):  # type: ignore[no-untyped-def]
+def solve(log, n_select, residual_tol, whitened, history):  # type: ignore[no-untyped-def]
     """Why it stopped, the support (m,), weights (m, d), norms (m + 1,), and whether of full rank.
 
     Why is a place among the reasons that the reference has. After all of them means in doubt:
-    nothing else of it counts, and the reference is to be asked.
+    nothing else of it counts, and the reference is to be asked. The residual before each step and
+    in the end is left in ``history`` (n_select + 1, T), or nowhere if that has no rows.
     """
     d = log.latents.shape[1]
     u = log.rewards.copy()
@@ -91,6 +92,8 @@ def solve(log, n_select, residual_tol, whitened):  # type: ignore[no-untyped-def
     roots = np.zeros((0, d, d))
     full_rank = clear = True
     m, reason = 0, _N_SELECT
+    if len(history):
+        history[0] = u
     while m < n_select:
         if norms[m] <= residual_tol:
             reason = _RESIDUAL
@@ -119,6 +122,8 @@ def solve(log, n_select, residual_tol, whitened):  # type: ignore[no-untyped-def
         if not clear or m == n_select:
             _refit(log, support[:m], 0, factor, inverse, weights, u)
         norms[m] = np.sqrt(_squares(u))
+        if len(history):
+            history[m] = u
         view.size[new], view.slope[new] = -1.0, 0.0
         if m < n_select:
             _show(log, log.rounds[log.starts[new] : log.starts[new + 1]], u, view)

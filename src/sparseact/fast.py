@@ -1,0 +1,130 @@
+"""Block-OMP by compiled code: the same answers as by the reference, in fewer looks at the log.
+
+A dense log is read, for little arithmetic, for every step: the correlations of all actions with one
+residual are a product of d rows with it. So steps are taken *ahead* among a few candidates, the
+actions that scored highest when all were scored. Then all are scored for all of the residuals that
+were met, in one product of many rows, at BLAS's full speed. Steps stand up to the first that was
+not the best of all; with the best and its nearest rivals among the candidates it goes on.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from sparseact.compiled.greedy import Log, solve
+from sparseact.design import Floats, Ints, KhatriRaoDesign
+from sparseact.greedy import Found, StopReason, first_best
+from sparseact.residuals import Residuals, unit_of
+from sparseact.rules import RULES, Selection
+from sparseact.threads import serial_blas
+
+# Steps that are taken ahead, at most; the residuals that they meet are not to outgrow the log.
+_STEPS = 16
+# Candidates, besides one for each step.
+_MORE = 12
+_REASONS: tuple[StopReason, ...] = get_args(StopReason)
+
+
+def recover_sparse(
+    design: KhatriRaoDesign,
+    rewards: Floats,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+) -> Found | None:
+    """Block-OMP on a sparse log, by any rule but least squares; None where that is in doubt."""
+    unit = unit_of(rewards)
+    stop, support, weights, norms, full_rank = solve(
+        design.compiled_log(rewards / unit),
+        n_select,
+        residual_tol / unit,
+        selection == "whitened",
+        np.empty((0, 0)),
+    )
+    if stop == len(_REASONS):
+        return None
+    return support, weights * unit if full_rank else None, norms * unit, _REASONS[stop]
+
+
+@serial_blas()
+def recover_dense(
+    design: KhatriRaoDesign,
+    rewards: Floats,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+) -> Found | None:
+    """Block-OMP on a dense log, by any rule but least squares; None where that is in doubt."""
+    unit = unit_of(rewards)
+    rewards = rewards / unit
+    lengths = np.array([design.n_rounds])
+    rule = RULES[selection](design, Residuals(design, rewards, lengths))
+    ahead = max(1, min(_STEPS, design.n_blocks // (8 * design.block_size)))
+    candidates = np.empty(0, dtype=np.intp)
+    scores = rule.scores[0]
+    certain: list[int] = []  # steps that are the best of all
+    while True:
+        best = int(first_best(scores[None])[0])
+        if best in candidates:
+            return None  # rounding decides between it and what was taken
+        certain.append(best)
+        n_steps = min(n_select, len(certain) + ahead - 1)
+        nearest = _highest(scores, n_steps - len(certain) + _MORE)
+        candidates = np.union1d(candidates, np.append(nearest, best))
+        met = np.empty((n_steps + 1, design.n_rounds))
+        stop, places, weights, norms, full_rank = solve(
+            _log_of(design, candidates, rewards),
+            n_steps,
+            residual_tol / unit,
+            selection == "whitened",
+            met,
+        )
+        support = candidates[places]
+        known = min(len(certain), len(support))
+        if stop == len(_REASONS) or support[:known].tolist() != certain[:known]:
+            return None
+        reason: StopReason = _REASONS[stop]
+        # Scores of all for the residuals before the other steps, and before the next if one is due.
+        due = reason == "no_candidates" or (reason == "n_select" and n_steps < n_select)
+        last = len(support) + due
+        step = known
+        if last > known:
+            _, correlations = design.correlate_prefixes(
+                met[known:last], np.repeat(lengths, last - known), None
+            )
+            for scores in rule.of(correlations, None):
+                scores[support[:step]] = 0.0
+                if step == len(support) or first_best(scores[None])[0] != support[step]:
+                    break
+                step += 1
+        if step == last or scores.max() <= 0:
+            if step < len(support):
+                return None
+            reason = "no_candidates" if due else reason
+            return support, weights * unit if full_rank else None, norms * unit, reason
+        certain = support[:step].tolist()
+
+
+def _log_of(design: KhatriRaoDesign, actions: Ints, rewards: Floats) -> Log:
+    """The log of a few actions, as compiled code takes it."""
+    T, n = design.n_rounds, len(actions)
+    used = design.activations_of(actions)
+    return Log(
+        pointers=np.arange(0, T * n + 1, n),
+        actions=np.tile(np.arange(n, dtype=np.int32), T),
+        values=np.ascontiguousarray(used).ravel(),
+        starts=np.arange(0, T * n + 1, T),
+        rounds=np.tile(np.arange(T, dtype=np.int32), n),
+        strengths=np.ascontiguousarray(used.T).ravel(),
+        latents=design.latents,
+        rewards=rewards,
+    )
+
+
+def _highest(scores: Floats, n: int) -> Ints:
+    """The n actions of the highest scores (M,), ascending."""
+    if n >= len(scores):
+        return np.arange(len(scores))
+    return np.sort(np.argpartition(scores, len(scores) - n)[len(scores) - n :])
