@@ -1,11 +1,12 @@
-"""How fast recovery over nested rounds is, as ratios measured side by side in one run.
+"""How many trials of a scenario a second, on all numbers of rounds at once and one by one.
 
     python benchmarks/nested_recovery.py
 
-*separate*: solving each prefix by itself, over solving all at once. *limit*: the time of solving
-all at once over that of its matrix products alone (correlations of every step after the first) at
-the rate of a large product on this machine; 1 would be nothing but BLAS at its best. It means
-little for sparse logs, whose products are not dense.
+A trial is a log that was drawn, stopped after several numbers of rounds. *nested* solves them all
+together, as the study does; *one by one* is the sum of single solves, by NumPy and *compiled*. From
+the raw log every time; medians, in one run. *limit* is the time of the nested solve over that of
+its matrix products alone (correlations of every step after the first) at the rate of a large
+product on this machine; 1 would be nothing but BLAS at its best. It means little for sparse logs.
 """
 
 import os
@@ -29,45 +30,58 @@ CASES = (
 )
 
 
-def fastest(work):
-    """Seconds of the fastest of some repeats."""
+def typical(work):
+    """Median seconds of some repeats, after one."""
+    work()
     times = []
     for _ in range(REPEATS):
         start = perf_counter()
         work()
         times.append(perf_counter() - start)
-    return min(times)
+    return float(np.median(times))
 
 
 def gemm_rate():
     """Floating-point operations a second in a large matrix product."""
     a = np.random.default_rng(0).standard_normal((1500, 1500))
-    return 2 * 1500**3 / fastest(lambda: a @ a)
+    return 2 * 1500**3 / typical(lambda: a @ a)
 
 
 def row(scenario, rate):
     """One line of the table."""
     lengths = RoundsRange(**{"from": 0.9, "to": 3.6}).of(scenario)
     log = simulate_trial(scenario, lengths[-1], seed=0, trial=0)
-    design = design_of(scenario, log.latents, log.activations)
-    prefixes = [KhatriRaoDesign(design.latents[:n], design.activations[:n]) for n in lengths]
     k = scenario.sparsity
 
-    def separately():
-        for one in prefixes:
-            block_omp(one, log.rewards[: one.n_rounds], k)
+    signed = scenario.design == "signed"
+    used = design_of(scenario, log.latents, log.activations).activations if signed else None
 
-    nested = fastest(lambda: block_omp_nested(design, log.rewards, lengths, k))
+    def design(n, compiled=False):
+        latents = log.latents[:n]
+        if signed:
+            return KhatriRaoDesign(latents, used[:n], compiled=compiled)
+        ids, M = log.activations[:n], scenario.n_actions
+        return KhatriRaoDesign.from_actions(latents, ids, M, compiled=compiled)
+
+    def one_by_one(compiled):
+        for n in lengths:
+            block_omp(design(n, compiled), log.rewards[:n], k)
+
+    nested = typical(lambda: block_omp_nested(design(lengths[-1]), log.rewards, lengths, k))
     products = 2 * sum(lengths) * scenario.n_actions * scenario.latent_dim * (k - 1)
-    limit = f"{nested * rate / products:7.1f}" if scenario.design == "signed" else f"{'–':>7}"
-    ratio = fastest(separately) / nested
-    return f"{scenario.name:34} {len(lengths):8} {1e3 * nested:8.2f} {ratio:8.1f}x {limit}"
+    limit = f"{nested * rate / products:7.1f}" if signed else f"{'–':>7}"
+    plain, compiled = (typical(lambda how=how: one_by_one(how)) for how in (False, True))
+    rates = "".join(f"{1 / one:12.1f}" for one in (nested, plain, compiled))
+    return f"{scenario.name:34} {len(lengths):8} {rates} {limit}"
 
 
 def main():
     """Print a row a case."""
     rate = gemm_rate()
-    print(f"{'scenario':34} {'prefixes':>8} {'ms':>8} {'separate':>9} {'limit':>7}")
+    print(
+        f"{'trials a second':34} {'prefixes':>8} {'nested':>12}{'one by one':>12}{'compiled':>12}"
+        f" {'limit':>7}"
+    )
     for scenario in CASES:
         print(row(scenario, rate))
 

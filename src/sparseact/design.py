@@ -29,6 +29,8 @@ _DENSE_FROM = 1 / 8
 _LOOKED_UP = 64
 # Rounds of a dense log that are squared, or made of double precision, at a time.
 _AT_A_TIME = 512
+# Rounds are few, and looked for one by one, where they are less than one in so many.
+_FEW = 8
 # Columns that a thread multiplies at a time.
 _COLUMNS = 2048
 # Rows of a product up to which the compiled one is faster than BLAS.
@@ -441,10 +443,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
         """(m, d, R) the columns of each action named, transposed."""
-        used = self.activations_of(blocks).T
         if rows is None:
-            return np.ascontiguousarray(used)[:, None, :] * self._by_dimension
-        return used[:, rows][:, None, :] * np.ascontiguousarray(self.latents[rows].T)
+            used = np.ascontiguousarray(self.activations_of(blocks).T)
+            return used[:, None, :] * self._by_dimension
+        if self.is_sparse and _FEW * len(rows) < self.n_rounds:
+            used = self._activations_in(blocks, rows)
+        else:
+            used = self.activations_of(blocks).T[:, rows]
+        return used[:, None, :] * np.ascontiguousarray(self.latents[rows].T)
 
     def activations_of(self, actions: npt.ArrayLike) -> Floats:
         """(T, m) the activations of the actions named."""
@@ -458,6 +464,19 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             rounds, values = self._look_up(int(j))
             row[rounds] = values
         return used.T
+
+    def _activations_in(self, actions: Ints, rows: Ints) -> Floats:
+        """(m, R) the activations of the actions named in a few rounds, in any order."""
+        order = np.argsort(rows)
+        ascending = rows[order]
+        used = np.zeros((len(actions), len(rows)))
+        for row, j in zip(used, actions, strict=True):
+            rounds, values = self._look_up(int(j))
+            place = np.searchsorted(ascending, rounds)
+            there = place < len(rows)
+            there[there] = ascending[place[there]] == rounds[there]
+            row[order[place[there]]] = values[there]
+        return used
 
     def _look_up(self, action: int) -> tuple[Ints, Floats]:
         """The rounds that used an action, ascending, and how strongly: a scan of a sparse log.
