@@ -6,7 +6,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseact import KhatriRaoDesign, block_omp
+from sparseact import KhatriRaoDesign, block_omp, rules
+from sparseact import greedy as reference
 from sparseact.compiled import greedy
 from sparseact.compiled.greedy import Log
 from sparseact.simulate import draw_sets
@@ -185,6 +186,12 @@ def test_coverage_from_one_round_to_nearly_all(selection):
     w = rng.standard_normal((M, 3)) * (np.arange(M) % 7 == 0)[:, None]
     y = ((X @ w) * latents).sum(axis=1) + 0.2 * rng.standard_normal(T)
     assert_same(latents, X, y, 8, selection=selection)
+
+
+def test_its_thresholds_are_those_of_the_reference():
+    # Written there again, because numba would not notice that an imported one has changed.
+    assert (greedy._TIE, greedy._EXACT) == (reference.TIE, reference.EXACT)
+    assert (greedy._NONE, greedy._CLEAR, greedy._RANK) == (rules._NONE, rules.WELL, rules.RANK)
 
 
 def test_what_is_nearly_short_of_rank_is_left_to_the_reference():

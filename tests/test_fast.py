@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import KhatriRaoDesign
-from sparseact.fast import recover_dense
+from sparseact.fast import recover
 from sparseact.greedy import greedy
 
 RULES = ("correlation", "whitened")
@@ -17,7 +17,7 @@ def assert_same(design, y, k, tol=-1.0, selection="correlation"):
     lengths = np.array([design.n_rounds])
     supports, norms, reasons, state = greedy(design, y, lengths, k, tol, selection)
     expected = supports[0, supports[0] >= 0].tolist()
-    found = recover_dense(design, y, k, tol, selection)
+    found = recover(design, y, k, tol, selection)
     if found is not None:
         support, weights, found_norms, reason = found
         assert support.tolist() == expected
@@ -79,7 +79,7 @@ def test_most_of_the_log_is_looked_at_twice():
     looks = []
     whole = design.correlate_prefixes
     design.correlate_prefixes = lambda *asked: looks.append(len(asked[0])) or whole(*asked)
-    support, *_ = recover_dense(design, y, k, -1.0, "correlation")
+    support, *_ = recover(design, y, k, -1.0, "correlation")
     assert sorted(support.tolist()) == list(range(k))
     assert looks == [k - 1]  # after the first, which is of the rewards
 

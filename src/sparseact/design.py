@@ -126,16 +126,15 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         How strongly each action was used in each round. A sparse matrix stays sparse, an array of
         single precision stays one; sums are of double precision in any case.
     compiled : bool
-        Whether to solve with code that numba compiles: the whole of :func:`sparseact.block_omp` for
-        sparse activations, products with dense ones. Starting that takes about a second, and pays
-        for logs that fill a good part of memory, or many of them.
+        Whether :func:`sparseact.block_omp` is to solve with code that numba compiles. Starting that
+        takes about a second, and pays for large logs, or many of them.
 
     Raises
     ------
     ValueError
         If a shape does not fit, a value is NaN, infinite or above 1e30, or a dimension is empty.
     ImportError
-        If products are to be compiled and numba is not there: install ``sparseact[fast]``.
+        If code is to be compiled and numba is not there: install ``sparseact[fast]``.
 
     Notes
     -----
@@ -210,6 +209,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             ``n_actions`` is out of range.
         TypeError
             If the ids or ``n_actions`` are not integers.
+        ImportError
+            As for the constructor.
         """
         n_actions = integer(n_actions, "n_actions", 1, MOST_ACTIONS)
         try:
@@ -269,6 +270,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
                 "a design needs at least one round, one latent dimension and one action: "
                 f"latents are {latents.shape}, activations {shape}"
             )
+        if self.compiled:
+            import sparseact.compiled.product  # noqa: F401  what is missing is told here
         self.latents = latents
         self._found: dict[int, tuple[Ints, Floats]] = {}  # rounds and values of actions looked up
         super().__init__(np.dtype(np.float64), (len(latents), shape[1] * latents.shape[1]))
@@ -534,12 +537,13 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @cached_property
     def _entries(self) -> tuple[Any, ...]:
         """Activations by rounds and by actions, as in :class:`sparseact.compiled.greedy.Log`."""
-        from sparseact.compiled.log import by_action, starts_of
+        from sparseact.compiled.log import by_action
 
         rows: tuple[Any, ...]
         if self._table is None:
-            X, starts = self.activations, starts_of(self.activations.indices, self.n_blocks)
+            X = self.activations
             rows = X.indptr, X.indices, X.data
+            starts = np.append(0, np.cumsum(np.bincount(X.indices, minlength=self.n_blocks)))
         else:
             starts = self._starts
             rows = _pointers(self._table), self._table.ravel(), np.empty(0)

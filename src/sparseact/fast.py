@@ -27,38 +27,55 @@ _MORE = 12
 _REASONS: tuple[StopReason, ...] = get_args(StopReason)
 
 
-def recover_sparse(
+def recover(
     design: KhatriRaoDesign,
     rewards: Floats,
     n_select: int,
     residual_tol: float,
     selection: Selection,
 ) -> Found | None:
-    """Block-OMP on a sparse log, by any rule but least squares; None where that is in doubt."""
+    """Block-OMP by any rule but least squares; None where rounding or rank leave it in doubt."""
     unit = unit_of(rewards)
-    stop, support, weights, norms, full_rank = solve(
-        design.compiled_log(rewards / unit),
-        n_select,
-        residual_tol / unit,
-        selection == "whitened",
-        np.empty((0, 0)),
-    )
+    solved = _sparse if design.is_sparse else _dense
+    found = solved(design, rewards / unit, n_select, residual_tol / unit, selection)
+    if found is None:
+        return None
+    support, weights, norms, reason = found
+    return support, None if weights is None else weights * unit, norms * unit, reason
+
+
+def _sparse(
+    design: KhatriRaoDesign,
+    rewards: Floats,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+) -> Found | None:
+    """On a sparse log."""
+    log = design.compiled_log(rewards)
+    return _solve(log, n_select, residual_tol, selection, np.empty((0, 0)))
+
+
+def _solve(
+    log: Log, n_select: int, residual_tol: float, selection: Selection, history: Floats
+) -> Found | None:
+    """What compiled code finds in a log, in the terms of the reference."""
+    whitened = selection == "whitened"
+    stop, support, weights, norms, full_rank = solve(log, n_select, residual_tol, whitened, history)
     if stop == len(_REASONS):
         return None
-    return support, weights * unit if full_rank else None, norms * unit, _REASONS[stop]
+    return support, weights if full_rank else None, norms, _REASONS[stop]
 
 
 @serial_blas()
-def recover_dense(
+def _dense(
     design: KhatriRaoDesign,
     rewards: Floats,
     n_select: int,
     residual_tol: float,
     selection: Selection,
 ) -> Found | None:
-    """Block-OMP on a dense log, by any rule but least squares; None where that is in doubt."""
-    unit = unit_of(rewards)
-    rewards = rewards / unit
+    """On a dense log."""
     lengths = np.array([design.n_rounds])
     rule = RULES[selection](design, Residuals(design, rewards, lengths))
     ahead = max(1, min(_STEPS, design.n_blocks // (8 * design.block_size)))
@@ -74,18 +91,15 @@ def recover_dense(
         nearest = _highest(scores, n_steps - len(certain) + _MORE)
         candidates = np.union1d(candidates, np.append(nearest, best))
         met = np.empty((n_steps + 1, design.n_rounds))
-        stop, places, weights, norms, full_rank = solve(
-            _log_of(design, candidates, rewards),
-            n_steps,
-            residual_tol / unit,
-            selection == "whitened",
-            met,
-        )
+        few = _log_of(design, candidates, rewards)
+        found = _solve(few, n_steps, residual_tol, selection, met)
+        if found is None:
+            return None
+        places, weights, norms, reason = found
         support = candidates[places]
         known = min(len(certain), len(support))
-        if stop == len(_REASONS) or support[:known].tolist() != certain[:known]:
+        if support[:known].tolist() != certain[:known]:
             return None
-        reason: StopReason = _REASONS[stop]
         # Scores of all for the residuals before the other steps, and before the next if one is due.
         due = reason == "no_candidates" or (reason == "n_select" and n_steps < n_select)
         last = len(support) + due
@@ -102,8 +116,7 @@ def recover_dense(
         if step == last or scores.max() <= 0:
             if step < len(support):
                 return None
-            reason = "no_candidates" if due else reason
-            return support, weights * unit if full_rank else None, norms * unit, reason
+            return support, weights, norms, "no_candidates" if due else reason
         certain = support[:step].tolist()
 
 

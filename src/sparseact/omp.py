@@ -203,13 +203,12 @@ def _compiled(
     design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
 ) -> Found | None:
     """The same by compiled code, for a design that asks for it; None where that is in doubt."""
-    if not (isinstance(design, KhatriRaoDesign) and design.compiled):
+    if not isinstance(design, KhatriRaoDesign) or not design.compiled:
         return None
     if selection == "least_squares":
         return None
-    from sparseact.fast import recover_dense, recover_sparse
+    from sparseact.fast import recover
 
-    recover = recover_sparse if design.is_sparse else recover_dense
     return recover(design, rewards, n_select, residual_tol, selection)
 
 

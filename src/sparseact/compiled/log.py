@@ -29,17 +29,6 @@ def table_of(ids, n_actions):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def starts_of(actions, n_actions):  # type: ignore[no-untyped-def]
-    """(M + 1,) how many entries there are before each action."""
-    starts = np.zeros(n_actions + 1, np.int64)
-    for j in actions:
-        starts[j + 1] += 1
-    for j in range(n_actions):
-        starts[j + 1] += starts[j]
-    return starts
-
-
-@njit(cache=True, nogil=True)
 def by_action(pointers, actions, values, starts):  # type: ignore[no-untyped-def]
     """Rounds and values of the entries of each action, one action after another."""
     place = starts[:-1].astype(np.uint32)
