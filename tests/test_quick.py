@@ -68,7 +68,7 @@ def test_only_what_depends_on_an_edit_runs_again(quick, tmp_path):
     copy = quick.copied(tmp_path / "copy")
     package = copy.folder / "src/sparseact"
     (copy.folder / "README.md").write_text("Something else.")
-    edit(package / "omp.py", "# A residual below", "# Said otherwise: a residual below")
+    edit(package / "greedy.py", "# A best block", "# Said otherwise: a best block")
     edit(package / "design.py", '"""The design of a log', '"""In other words, the design of a log')
     edit(package / "study/crate.py", '_BIOSCHEMAS = "', '_BIOSCHEMAS = "" "')
     assert copy.planned() == {}
