@@ -98,7 +98,7 @@ def refit(
     d = design.block_size
     factors = _inverse_factor(blocks)
     if factors is None:
-        weights, rank = _smallest(blocks, used.of(y), d)
+        weights, rank = _smallest(used, y, d)
         return Refit(weights, np.full_like(weights, np.nan), float("nan"), n - p, rank)
     q, r_inverse = factors
     weights = r_inverse @ (q.T @ used.of(y))
@@ -109,14 +109,23 @@ def refit(
     return Refit(weights.reshape(-1, d), errors.reshape(-1, d), noise_std, n - p, p)
 
 
-def _smallest(blocks: Floats, y: Floats, d: int) -> tuple[Floats, int]:
-    """Weights (m, d) of rank-deficient blocks (R, m·d), and their rank."""
+def smallest(design: BlockDesign, rewards: Floats, support: Ints) -> tuple[Floats, int]:
+    """Weights (m, d) as those of :func:`refit` where blocks are rank-deficient, and their rank."""
+    return _smallest(_Used(design, support, None), rewards, design.block_size)
+
+
+def _smallest(used: _Used, rewards: Floats, d: int) -> tuple[Floats, int]:
+    blocks = used.blocks
     if not len(blocks):
         return np.zeros((blocks.shape[1] // d, d)), 0
     scale = np.linalg.norm(blocks.reshape(len(blocks), -1, d), axis=(0, 2))
     scale[scale == 0] = 1.0
     solution, _, rank, _ = scipy.linalg.lstsq(
-        blocks / np.repeat(scale, d), y, cond=_RANK, lapack_driver="gelsy", check_finite=False
+        blocks / np.repeat(scale, d),
+        used.of(rewards),
+        cond=_RANK,
+        lapack_driver="gelsy",
+        check_finite=False,
     )
     return solution.reshape(-1, d) / scale[:, None], int(rank)
 

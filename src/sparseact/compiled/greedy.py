@@ -5,7 +5,7 @@ are looks at the log. A selection changes the residual much on the rounds of the
 and a little on those of the actions selected before it. Only the first is *shown* to all actions.
 What they have not been shown can change the root of a score by no more than
 
-    ``‖Ψ_jᵀ u‖ ≤ ‖Ψ_jᵀ v‖ + ‖Ψ_j‖_F ‖u - v‖``       (the paper's rule)
+    ``‖Ψ_jᵀ u‖ ≤ ‖Ψ_jᵀ v‖ + ‖x_·j‖ ‖(u - v) ⊙ ‖z‖‖``       (the paper's rule)
     ``‖P_j u‖ ≤ ‖u on the rounds of j‖ ≤ ‖v on the rounds of j‖ + ‖u - v‖``      (whitened)
 
 for a residual u of which v was shown. So scores are computed, exactly and from an action's own
@@ -45,8 +45,10 @@ _RANK = 1e-10
 _FIRST, _NEAR = 8, 0.9
 # Scores of actions with more than one in so many entries are not computed if there is a way.
 _MANY = 64
-# A residual is shown where what was not is so many times its root mean square.
-_FAR = 1.5
+# A residual is shown where the square of what was not is so many times their mean.
+_FAR = 2.25
+# Actions that stand together, of which the highest are known.
+_GROUP = 64
 # Rounding of a sum of T terms, by T and the sum of their magnitudes, is at most this.
 _ROUNDING = 2.3e-16
 
@@ -125,8 +127,10 @@ def solve(log, n_select, residual_tol, whitened, history):  # type: ignore[no-un
         if len(history):
             history[m] = u
         view.size[new], view.slope[new] = -1.0, 0.0
+        rounds = log.rounds[log.starts[new] : log.starts[new + 1]]
+        _touch(rounds, view)
         if m < n_select:
-            _show(log, log.rounds[log.starts[new] : log.starts[new + 1]], u, view)
+            _show(log, rounds, u, view)
     return reason, support[:m], weights[: m * d].reshape(-1, d), norms[: m + 1], full_rank
 
 
@@ -138,21 +142,28 @@ class View(NamedTuple):
 
     ``shown`` (T,) is the residual v they were shown, and the ``table`` what they make of it: Ψ_jᵀv
     (M, d), or their energies (M, 1) for whitened scores. ``size`` (M,) is the root of the score, or
-    of what it is at most; -1 for a selected action. It changes by ``slope`` (M,) times ‖u - v‖ at
-    most, which is ``sharp`` (M,) where it is no larger than can be; ``energy`` (T,) is ‖z_t‖².
-    ``state`` holds how far off rounding may be, as if it were of ‖u - v‖; the norm of the residual
-    when all was shown last; and how many roots of Grams are known, among which ``place`` (M,) is
-    that of an action, or -1.
+    of what it is at most; -1 for a selected action. It changes by ``slope`` (M,) times ``‖u - v‖``
+    at most, in which the square of a round counts ``weight`` (T,) times.
+    ``peaks`` (⌈M / _GROUP⌉, 2) are the highest size and slope of actions that stand together,
+    ``stale`` where they may have changed. u and v may differ in rounds that are ``touched`` (T,),
+    which come first in ``order`` (T,). ``state`` holds how far off rounding may be, as if it were
+    of ‖u - v‖, and the norm of the residual when all was shown last; ``counts`` how many rounds are
+    touched, and how many roots of Grams are known, among which ``place`` (M,) is that of an action,
+    or -1.
     """
 
     whitened: Any
     shown: Any
     table: Any
     size: Any
-    energy: Any
+    weight: Any
     slope: Any
-    sharp: Any
+    peaks: Any
+    stale: Any
+    touched: Any
+    order: Any
     state: Any
+    counts: Any
     place: Any
 
 
@@ -161,32 +172,56 @@ def _start(log, whitened):  # type: ignore[no-untyped-def]
     """Nothing was shown yet."""
     T, d = log.latents.shape
     M = log.starts.size - 1
-    slope, state = np.ones(M), np.zeros(3)
-    energy = _energies(log.latents)
+    weight, slope = np.ones(T), np.ones(M)
     if not whitened:
-        longest = energy.max()
+        for t in range(T):
+            weight[t] = _squares(log.latents[t])
         for j in range(M):
             coverage = float(log.starts[j + 1] - log.starts[j])
             if log.strengths.size:
                 coverage = _squares(log.strengths[log.starts[j] : log.starts[j + 1]])
-            slope[j] = np.sqrt(longest * coverage)
-    table = np.zeros((M, 1 if whitened else d))
-    sharp = np.full(M, whitened)
-    place = np.full(M, -1, np.int32)
-    return View(whitened, np.zeros(T), table, np.zeros(M), energy, slope, sharp, state, place)
+            slope[j] = np.sqrt(coverage)
+    n_groups = (M + _GROUP - 1) // _GROUP
+    return View(
+        whitened,
+        np.empty(T),
+        np.empty((M, 1 if whitened else d)),
+        np.zeros(M),
+        weight,
+        slope,
+        np.empty((n_groups, 2)),
+        np.ones(n_groups, np.bool_),
+        np.zeros(T, np.bool_),
+        np.empty(T, np.int32),
+        np.zeros(2),
+        np.zeros(2, np.int64),
+        np.full(M, -1, np.int32),
+    )
 
 
 @njit(cache=True, nogil=True)
 def _renew(log, u, view):  # type: ignore[no-untyped-def]
     """Show all of the residual anew."""
-    norm = np.sqrt(_squares(u))
+    weighted = 0.0
+    for t in range(u.size):
+        weighted += view.weight[t] * u[t] * u[t]
     rounding = _ROUNDING * u.size
-    view.state[0] = rounding * norm
-    view.state[1] = norm
+    view.state[0] = rounding * np.sqrt(weighted)
+    view.state[1] = np.sqrt(_squares(u))
     # Energies are changed by differences of squares, so they are taken that much too large.
-    view.table[:] = rounding * norm * norm if view.whitened else 0.0
+    view.table[:] = rounding * weighted if view.whitened else 0.0
     view.shown[:] = 0.0
     _show(log, np.arange(u.size), u, view)
+
+
+@njit(cache=True, nogil=True)
+def _touch(rounds, view):  # type: ignore[no-untyped-def]
+    """From now on the residual may change in some rounds."""
+    for t in rounds:
+        if not view.touched[t]:
+            view.touched[t] = True
+            view.order[view.counts[0]] = t
+            view.counts[0] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -219,9 +254,12 @@ def _show(log, rounds, u, view):  # type: ignore[no-untyped-def]
         for t in rounds:
             for j in log.actions[log.pointers[t] : log.pointers[t + 1]]:
                 _measure(j, view)
+                view.stale[j // _GROUP] = True
     else:
         for j in range(view.size.size):
             _measure(j, view)
+        view.stale[:] = True
+    _survey(view)
 
 
 @njit(cache=True, nogil=True)
@@ -238,39 +276,55 @@ def _measure(j, view):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _survey(view):  # type: ignore[no-untyped-def]
+    """The highest of actions that stand together."""
+    for g in range(view.stale.size):
+        if view.stale[g]:
+            group = slice(g * _GROUP, (g + 1) * _GROUP)
+            view.peaks[g, 0], view.peaks[g, 1] = (
+                _highest(view.size[group]),
+                _highest(view.slope[group]),
+            )
+            view.stale[g] = False
+
+
+@njit(cache=True, nogil=True)
+def _above(least, reach, view, out):  # type: ignore[no-untyped-def]
+    """How many actions can be of a size with what was not shown, and which (M,)."""
+    n = 0
+    for g in range(view.stale.size):
+        if view.peaks[g, 0] + view.peaks[g, 1] * reach >= least:
+            for j in range(g * _GROUP, min((g + 1) * _GROUP, view.size.size)):
+                if view.size[j] + view.slope[j] * reach >= least:
+                    out[n] = j
+                    n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
 def _best(log, u, view, roots):  # type: ignore[no-untyped-def]
     """The action of the highest score, the first among ties; -1 if none has any.
 
     And the roots of Grams, with those that were needed for it.
     """
     size, slope = view.size, view.slope
-    M = size.size
-    rivals = np.empty(M, np.int32)
-    near, n = _NEAR * _highest(size), 0
-    for j in range(M):
-        if size[j] >= near:
-            rivals[n] = j
-            n += 1
+    rivals = np.empty(size.size, np.int32)
+    n = _above(_NEAR * _highest(view.peaks[:, 0]), 0.0, view, rivals)
     best = 0.0
     for j in rivals[: min(n, _FIRST)]:
         score, roots = _score(log, j, u, view, roots)
         best = max(best, score)
     while True:
-        hidden = np.sqrt(_squares_between(u, view.shown))
+        hidden = np.sqrt(_squares_between(u, view))
         reach = hidden + view.state[0]
-        enough = np.sqrt(best) * (1 - _TIE)
-        n = work = 0
-        for j in range(M):
-            if size[j] + slope[j] * reach >= enough:
-                rivals[n] = j
-                n += 1
-                work += log.starts[j + 1] - log.starts[j]
+        n = _above(np.sqrt(best) * (1 - _TIE), reach, view, rivals)
+        work = 0
+        for j in rivals[:n]:
+            work += log.starts[j + 1] - log.starts[j]
         if _MANY * work <= log.actions.size:
             break
-        if _sharpen(log, rivals[:n], view):
-            continue
         if hidden > 0.0:
-            _show(log, _furthest(u, view.shown), u, view)
+            _show(log, _furthest(u, view), u, view)
         elif np.sqrt(_squares(u)) < 0.1 * view.state[1]:
             _renew(log, u, view)
         else:
@@ -290,33 +344,30 @@ def _best(log, u, view, roots):  # type: ignore[no-untyped-def]
     return -1, roots
 
 
-@njit(cache=True, nogil=True)
-def _sharpen(log, rivals, view):  # type: ignore[no-untyped-def]
-    """Make slopes the norms ``‖Ψ_j‖_F``; whether there was one that was more."""
-    some = False
-    for j in rivals:
-        if not view.sharp[j]:
-            total = 0.0
-            for entry in range(log.starts[j], log.starts[j + 1]):
-                x = log.strengths[entry] if log.strengths.size else 1.0
-                total += x * x * view.energy[np.uint32(log.rounds[entry])]
-            view.slope[j], view.sharp[j] = np.sqrt(total), True
-            some = True
-    return some
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _squares_between(u, view):  # type: ignore[no-untyped-def]
+    """``‖u - v‖²``, weighted."""
+    total = 0.0
+    for t in view.order[: view.counts[0]]:
+        total += view.weight[t] * (u[t] - view.shown[t]) ** 2
+    return total
 
 
 @njit(cache=True, nogil=True)
-def _furthest(u, shown):  # type: ignore[no-untyped-def]
+def _furthest(u, view):  # type: ignore[no-untyped-def]
     """Rounds in which what was not shown of u is far above the usual, or else the most."""
+    touched = view.order[: view.counts[0]]
     apart, most = 0, 0.0
-    for t in range(u.size):
-        apart += u[t] != shown[t]
-        most = max(most, abs(u[t] - shown[t]))
-    least = min(most, _FAR * np.sqrt(_squares_between(u, shown) / apart))
+    for t in touched:
+        square = view.weight[t] * (u[t] - view.shown[t]) ** 2
+        apart += square > 0.0
+        most = max(most, square)
+    least = min(most, _FAR * _squares_between(u, view) / apart)
     rounds = np.empty(apart, np.int64)
     n = 0
-    for t in range(u.size):
-        if abs(u[t] - shown[t]) >= least and u[t] != shown[t]:
+    for t in touched:
+        square = view.weight[t] * (u[t] - view.shown[t]) ** 2
+        if square >= least and square > 0.0:
             rounds[n] = t
             n += 1
     return rounds[:n]
@@ -330,8 +381,8 @@ def _score(log, j, u, view, roots):  # type: ignore[no-untyped-def]
     if not view.whitened:
         return _squares(right), roots
     if view.place[j] < 0:
-        n = int(view.state[2])
-        view.state[2] += 1.0
+        n = view.counts[1]
+        view.counts[1] += 1
         if n == len(roots):
             more = np.empty((2 * n + 16, *roots.shape[1:]))
             more[:n] = roots
@@ -518,31 +569,12 @@ def _squares(u):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _squares_between(u, v):  # type: ignore[no-untyped-def]
-    """``‖u - v‖²``."""
-    total = 0.0
-    for t in range(u.size):
-        total += (u[t] - v[t]) * (u[t] - v[t])
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _inner(u, v):  # type: ignore[no-untyped-def]
     """``uᵀ v``."""
     total = 0.0
     for t in range(u.size):
         total += u[t] * v[t]
     return total
-
-
-@njit(cache=True, nogil=True)
-def _energies(latents):  # type: ignore[no-untyped-def]
-    """(T,) ``‖z_t‖²``."""
-    out = np.zeros(len(latents))
-    for t in range(out.size):
-        for i in range(latents.shape[1]):
-            out[t] += latents[t, i] * latents[t, i]
-    return out
 
 
 @njit(cache=True, nogil=True)
