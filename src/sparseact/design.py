@@ -328,6 +328,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @cached_property
     def unused(self) -> Ints:
         """Actions that were never used, ascending."""
+        if self._starts is not None:
+            return np.flatnonzero(self._starts[1:] == self._starts[:-1])
         if self.is_sparse:
             return np.flatnonzero(self.coverage == 0)
         left, start = np.arange(self.n_blocks), 0
