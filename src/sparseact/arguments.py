@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LARGEST = 1e30
 MOST_ACTIONS = 10**7
 MOST_ROUNDS = 2**31 - 1
+# Numbers from which BLAS may put several threads to a sum.
+_THREADED = 10_000
 
 
 def instance(value: Any, kind: type, name: str) -> None:
@@ -130,17 +132,28 @@ def numbers(
     import numpy as np
 
     array = real_array(values, name, shape, what, single=single)
-    if array.flags.c_contiguous:
-        flat = array.ravel()
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.dot(flat, flat) < min(largest, 1e150) ** 2:  # which reads it once
-                return array
+    # An energy reads them once.
+    if array.flags.c_contiguous and _energy(array.ravel()) < min(largest, 1e150) ** 2:
+        return array
     size = max(array.max(initial=0.0), -array.min(initial=0.0))  # no copy of what may be large
     if not size < np.inf:
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     if size > largest:
         raise ValueError(f"{name} must not exceed {largest:g} in absolute value, got {size:g}")
     return array
+
+
+def _energy(values: npt.NDArray[np.float64]) -> float:
+    """``‖x‖²``, or NaN or infinity."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        if values.size < _THREADED:
+            return float(np.dot(values, values))
+        from sparseact.threads import serial_blas
+
+        with serial_blas():  # threads of BLAS would go on waiting, busily, beside what comes next
+            return float(np.dot(values, values))
 
 
 def broadcast(*arrays: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:

@@ -31,8 +31,6 @@ _LOOKED_UP = 64
 _AT_A_TIME = 512
 # Rounds are few, and looked for one by one, where they are less than one in so many.
 _FEW = 8
-# Columns that a thread multiplies at a time.
-_COLUMNS = 2048
 # Rows of a product up to which the compiled one is faster than BLAS.
 _NARROW = 16
 # Prefixes that share one matrix product: more waste arithmetic on zeros, fewer waste BLAS's speed.
@@ -526,7 +524,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
                 part = slice(start, start + _AT_A_TIME)
                 out[:, which] += rows[:, part] @ X[part, which].astype(np.float64)
 
-        over(columns, X.shape[1], _COLUMNS)
+        over(columns, X.shape[1])
         return out
 
     def compiled_log(self, rewards: Floats) -> Any:

@@ -109,7 +109,7 @@ def refit(
     return Refit(weights.reshape(-1, d), errors.reshape(-1, d), noise_std, n - p, p)
 
 
-def smallest(design: BlockDesign, rewards: Floats, support: Ints) -> tuple[Floats, int]:
+def smallest_weights(design: BlockDesign, rewards: Floats, support: Ints) -> tuple[Floats, int]:
     """Weights (m, d) as those of :func:`refit` where blocks are rank-deficient, and their rank."""
     return _smallest(_Used(design, support, None), rewards, design.block_size)
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from sparseact.arguments import LARGEST, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign, prefix_lengths
 from sparseact.greedy import Found, StopReason, greedy
-from sparseact.inference import smallest
+from sparseact.inference import smallest_weights
 from sparseact.rules import Selection
 from sparseact.threads import serial_blas
 
@@ -129,7 +129,7 @@ def block_omp(
     rank = len(support) * design.block_size
     if weights is None:
         with serial_blas():
-            weights, rank = smallest(design, y, support)
+            weights, rank = smallest_weights(design, y, support)
     return BlockOMPResult(
         support=support,
         weights=weights,

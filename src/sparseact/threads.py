@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+# Columns of a slice, at most: fewer are slower to read, and more are not enough slices.
+_COLUMNS = 1280
 # Threads that BLAS had before a solve took all but one.
 _AT_HAND: ContextVar[int] = ContextVar("threads", default=1)
 
@@ -31,9 +34,11 @@ def serial_blas() -> Iterator[None]:
         _AT_HAND.reset(token)
 
 
-def over(work: Callable[[slice], Any], size: int, width: int) -> None:
-    """Do ``work`` on slices of ``width``, which are the same for any number of threads."""
-    pieces = [slice(start, min(start + width, size)) for start in range(0, size, width)]
+def over(work: Callable[[slice], Any], size: int) -> None:
+    """Do ``work`` on slices of a matrix's columns, the same for any number of threads."""
+    number = 1 if size <= _COLUMNS else 2 * -(-size // (2 * _COLUMNS))
+    ends = [size * end // number for end in range(number + 1)]
+    pieces = [slice(*both) for both in pairwise(ends)]
     n_threads = min(_AT_HAND.get(), len(pieces))
     if n_threads <= 1:
         for piece in pieces:
