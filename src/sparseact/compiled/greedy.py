@@ -453,29 +453,16 @@ def _append(log, support, mark, factor, inverse):  # type: ignore[no-untyped-def
 
     Its rank, or -1 if that is doubtful, and the least share of its energy that a pivot has.
     """
-    Z = log.latents
-    d = Z.shape[1]
+    d = log.latents.shape[1]
     m = support.size - 1
     n = m * d
     first, last = log.starts[support[m]], log.starts[support[m] + 1]
-    gram = np.zeros((d, n + d))  # a row for each dimension of the new block
     for entry in range(first, last):
-        t = log.rounds[entry]
-        x = log.strengths[entry] if log.strengths.size else 1.0
-        mark[t] = x
-        for i in range(d):
-            part = x * x * Z[t, i]
-            for e in range(d):
-                gram[i, n + e] += part * Z[t, e]
-    for b in range(m):
-        for entry in range(log.starts[support[b]], log.starts[support[b] + 1]):
-            t = np.uint32(log.rounds[entry])
-            if mark[t] != 0.0:
-                both = mark[t] * log.strengths[entry] if log.strengths.size else mark[t]
-                for i in range(d):
-                    part = both * Z[t, i]
-                    for e in range(d):
-                        gram[i, b * d + e] += part * Z[t, e]
+        mark[log.rounds[entry]] = log.strengths[entry] if log.strengths.size else 1.0
+    gram = np.empty((d, n + d))  # a row for each dimension of the new block
+    shared, both = np.empty((d, last - first)), np.empty(last - first)
+    for b in range(m + 1):
+        _cross(log, support[b], mark, shared, both, gram[:, b * d : (b + 1) * d])
     for t in log.rounds[first:last]:
         mark[t] = 0.0
     energy = 0.0
@@ -503,6 +490,26 @@ def _append(log, support, mark, factor, inverse):  # type: ignore[no-untyped-def
             factor[q, n + i] = row[q]
         factor[n + i, n + i] = np.sqrt(max(pivot, 0.0))
     return rank, smallest
+
+
+@njit(cache=True, nogil=True)
+def _cross(log, j, mark, shared, both, out):  # type: ignore[no-untyped-def]
+    """``Ψ_iᵀ Ψ_j``, symmetric, of the action i whose strengths are marked.
+
+    From the rounds that both were used in, laid side by side to be summed at full speed.
+    """
+    n, d = 0, len(shared)
+    for entry in range(log.starts[j], log.starts[j + 1]):
+        t = np.uint32(log.rounds[entry])
+        if mark[t] != 0.0:
+            both[n] = mark[t] * log.strengths[entry] if log.strengths.size else mark[t]
+            for i in range(d):
+                shared[i, n] = log.latents[t, i]
+            n += 1
+    for i in range(d):
+        weighted = both[:n] * shared[i, :n]
+        for e in range(i + 1):
+            out[i, e] = out[e, i] = _inner(weighted, shared[e, :n])
 
 
 @njit(cache=True, nogil=True)
