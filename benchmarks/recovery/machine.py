@@ -107,6 +107,7 @@ def _sparse_kernels(log: Log) -> dict[str, Callable[[], np.ndarray]]:
     by_action = X.T.tocsr()  # its rows are actions
     csc = X.tocsc()
     flat = np.ascontiguousarray(Z.T)
+    ids = log.ids.astype(np.uint32)
     M, d = log.n_actions, Z.shape[1]
 
     @numba.njit(parallel=True)
@@ -121,11 +122,16 @@ def _sparse_kernels(log: Log) -> dict[str, Callable[[], np.ndarray]]:
 
     @numba.njit
     def scattered(ids, r, Z, M):
-        out = np.zeros((M, Z.shape[1]))
+        d = Z.shape[1]
+        out = np.zeros((M, d))
+        weighted = np.empty(d)
         for t in range(ids.shape[0]):
-            for b in range(ids.shape[1]):
-                for i in range(Z.shape[1]):
-                    out[ids[t, b], i] += r[t] * Z[t, i]
+            for i in range(d):
+                weighted[i] = r[t] * Z[t, i]
+            for j in ids[t]:
+                row = out[j]
+                for i in range(d):
+                    row[i] += weighted[i]
         return out
 
     def by_dimension() -> np.ndarray:
@@ -140,12 +146,13 @@ def _sparse_kernels(log: Log) -> dict[str, Callable[[], np.ndarray]]:
         "scipy csr of Xᵀ @ dense": lambda: by_action @ (r[:, None] * Z),
         "scipy csr of Xᵀ, one dimension at a time": by_dimension,
         "numba by action": lambda: gathered(by_action.indptr, by_action.indices, r, Z),
-        "numba by round": lambda: scattered(log.ids, r, Z, M),
+        "numba by round": lambda: scattered(ids, r, Z, M),
     }
 
 
 def _dense_kernels(log: Log) -> dict[str, Callable[[], np.ndarray]]:
-    import numba
+    from sparseact.compiled.product import narrow_product
+    from sparseact.threads import serial_blas
 
     X, Z, r = log.activations, log.latents, log.rewards
     flat = np.ascontiguousarray(Z.T)
@@ -172,44 +179,17 @@ def _dense_kernels(log: Log) -> dict[str, Callable[[], np.ndarray]]:
 
         return work
 
-    @numba.njit(parallel=True, fastmath=True)
-    def streamed(X, flat, r):
-        T, M = X.shape
-        d = len(flat)
-        weighted = flat * r
-        out = np.zeros((d, M))
-        width = 256  # the part of the result that is worked on stays in the first cache
-        for part in numba.prange((M + width - 1) // width):
-            low, high = part * width, min(M, part * width + width)
-            whole = T - T % 4
-            for t in range(0, whole, 4):
-                a, b, c, e = (
-                    X[t, low:high],
-                    X[t + 1, low:high],
-                    X[t + 2, low:high],
-                    X[t + 3, low:high],
-                )
-                for i in range(d):
-                    p, q, s, v = (
-                        weighted[i, t],
-                        weighted[i, t + 1],
-                        weighted[i, t + 2],
-                        weighted[i, t + 3],
-                    )
-                    row = out[i, low:high]
-                    for j in range(high - low):
-                        row[j] += p * a[j] + q * b[j] + s * c[j] + v * e[j]
-            for t in range(whole, T):
-                for i in range(d):
-                    for j in range(low, high):
-                        out[i, j] += weighted[i, t] * X[t, j]
+    def streamed() -> np.ndarray:
+        out = np.empty((d, M))
+        with serial_blas():  # whose threads are the product's
+            narrow_product(flat * r, X, out)
         return out
 
     kernels = {
         "X.T @ (r ⊙ Z)": lambda: X.T @ (r[:, None] * Z),
         "(r ⊙ Z).T @ X": lambda: (r[:, None] * Z).T @ X,
         "(Zᵀ ⊙ r) @ X": lambda: (flat * r) @ X,
-        "numba, streamed": lambda: streamed(X, flat, r),
+        "numba, streamed": streamed,
     }
     for rows in (64, 256, 1024):
         if rows < T:
