@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparseact import KhatriRaoDesign, block_omp, rules
 from sparseact import greedy as reference
-from sparseact.compiled import greedy
+from sparseact.compiled import greedy, log
 from sparseact.compiled.greedy import Log
 from sparseact.simulate import draw_sets
 
@@ -230,3 +230,15 @@ def test_ids_of_any_integers(kind):
     assert (compiled.coverage == plain.coverage).all()
     assert (compiled.head(7).to_dense() == plain.head(7).to_dense()).all()
     assert (compiled.correlate(y) == plain.correlate(y)).all()
+
+
+def test_an_index_of_more_entries_than_short_integers_count_is_the_same():
+    rng = np.random.default_rng(3)
+    table, starts, _ = log.table_of(draw_sets(30, 4, 50, rng).astype(np.int64), 30)
+    rows = np.arange(0, table.size + 1, 4), table.ravel(), np.empty(0)
+    short, _ = log.by_action(*rows, starts)
+    wide, _ = log._fill(*rows, starts[:-1].copy())
+    np.testing.assert_array_equal(short, wide)
+    for j in range(30):
+        used = short[starts[j] : starts[j + 1]]
+        np.testing.assert_array_equal(used, np.flatnonzero((table == j).any(axis=1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -28,10 +30,14 @@ def table_of(ids, n_actions):  # type: ignore[no-untyped-def]
     return table, starts, True
 
 
-@njit(cache=True, nogil=True)
-def by_action(pointers, actions, values, starts):  # type: ignore[no-untyped-def]
+def by_action(pointers: Any, actions: Any, values: Any, starts: Any) -> tuple[Any, Any]:
     """Rounds and values of the entries of each action, one action after another."""
-    place = starts[:-1].astype(np.uint32)
+    short = np.uint32 if starts[-1] < 2**32 else np.int64
+    return _fill(pointers, actions, values, starts[:-1].astype(short))
+
+
+@njit(cache=True, nogil=True)
+def _fill(pointers, actions, values, place):  # type: ignore[no-untyped-def]
     rounds = np.empty(actions.size, np.int32)
     strengths = np.empty(values.size)
     for t in range(pointers.size - 1):
