@@ -314,6 +314,11 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
         return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=self.compiled)
 
+    def of_actions(self, actions: Ints) -> KhatriRaoDesign:
+        """The design of a few actions of a dense log, of double precision."""
+        few = np.ascontiguousarray(self.activations_of(actions))
+        return self._of(self.latents, few, compiled=self.compiled)
+
     @cached_property
     def coverage(self) -> Floats:
         """(M,) ``‖x_·j‖²``; for 0/1 activations, the number of rounds action j was used in."""
@@ -528,7 +533,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         return out
 
     def compiled_log(self, rewards: Floats) -> Any:
-        """A sparse log as compiled code takes it."""
+        """The log as compiled code takes it."""
         from sparseact.compiled.greedy import Log
 
         pointers, actions, values, starts, rounds, strengths = self._entries
@@ -537,9 +542,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @cached_property
     def _entries(self) -> tuple[Any, ...]:
         """Activations by rounds and by actions, as in :class:`sparseact.compiled.greedy.Log`."""
+        rows: tuple[Any, ...]
+        if not self.is_sparse:
+            T, M = self.activations.shape
+            rows = np.arange(0, T * M + 1, M), np.tile(np.arange(M, dtype=np.int32), T)
+            starts, rounds = np.arange(0, T * M + 1, T), np.tile(np.arange(T, dtype=np.int32), M)
+            return *rows, self.activations.ravel(), starts, rounds, self.activations.T.ravel()
         from sparseact.compiled.log import by_action
 
-        rows: tuple[Any, ...]
         if self._table is None:
             X = self.activations
             rows = X.indptr, X.indices, X.data

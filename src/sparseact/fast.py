@@ -1,10 +1,12 @@
-"""Block-OMP by compiled code: the same answers as by the reference, in fewer looks at the log.
+"""Block-OMP in fewer looks at the log than one a step: the same answers as by the reference.
 
 A dense log is read, for little arithmetic, for every step: the correlations of all actions with one
 residual are a product of d rows with it. So steps are taken *ahead* among a few candidates, the
 actions that scored highest when all were scored. Then all are scored for all of the residuals that
 were met, in one product of many rows, at BLAS's full speed. Steps stand up to the first that was
 not the best of all; with the best and its nearest rivals among the candidates it goes on.
+
+Compiled code solves a sparse log as a whole, and takes the steps ahead on a dense one.
 """
 
 from __future__ import annotations
@@ -13,9 +15,8 @@ from typing import get_args
 
 import numpy as np
 
-from sparseact.compiled.greedy import Log, solve
-from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.greedy import Found, StopReason, first_best
+from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign
+from sparseact.greedy import Found, StopReason, first_best, greedy_alone
 from sparseact.residuals import Residuals, unit_of
 from sparseact.rules import RULES, Selection
 from sparseact.threads import serial_blas
@@ -24,19 +25,28 @@ from sparseact.threads import serial_blas
 _STEPS = 16
 # Candidates, besides one for each step.
 _MORE = 12
+# Activations of a dense log from which a look at it takes longer than to choose candidates.
+_LARGE = 2**18
 _REASONS: tuple[StopReason, ...] = get_args(StopReason)
 
 
 def recover(
-    design: KhatriRaoDesign,
+    design: BlockDesign,
     rewards: Floats,
     n_select: int,
     residual_tol: float,
     selection: Selection,
 ) -> Found | None:
-    """Block-OMP by any rule but least squares; None where rounding or rank leave it in doubt."""
+    """Block-OMP on a log for which there is such a way.
+
+    None for any other, for least squares, and where rounding or rank leave the answer in doubt.
+    """
+    if not isinstance(design, KhatriRaoDesign) or selection == "least_squares":
+        return None
+    if not design.compiled and (design.is_sparse or design.activations.size < _LARGE):
+        return None
     unit = unit_of(rewards)
-    solved = _sparse if design.is_sparse else _dense
+    solved = _compiled if design.is_sparse else _ahead
     found = solved(design, rewards / unit, n_select, residual_tol / unit, selection)
     if found is None:
         return None
@@ -44,38 +54,35 @@ def recover(
     return support, None if weights is None else weights * unit, norms * unit, reason
 
 
-def _sparse(
+def _compiled(
     design: KhatriRaoDesign,
     rewards: Floats,
     n_select: int,
     residual_tol: float,
     selection: Selection,
+    history: Floats | None = None,
 ) -> Found | None:
-    """On a sparse log."""
+    """By compiled code; the residuals that it meets are left in ``history`` (n_select + 1, T)."""
+    from sparseact.compiled.greedy import solve
+
     log = design.compiled_log(rewards)
-    return _solve(log, n_select, residual_tol, selection, np.empty((0, 0)))
-
-
-def _solve(
-    log: Log, n_select: int, residual_tol: float, selection: Selection, history: Floats
-) -> Found | None:
-    """What compiled code finds in a log, in the terms of the reference."""
+    met = np.empty((0, 0)) if history is None else history
     whitened = selection == "whitened"
-    stop, support, weights, norms, full_rank = solve(log, n_select, residual_tol, whitened, history)
+    stop, support, weights, norms, full_rank = solve(log, n_select, residual_tol, whitened, met)
     if stop == len(_REASONS):
         return None
     return support, weights if full_rank else None, norms, _REASONS[stop]
 
 
 @serial_blas()
-def _dense(
+def _ahead(
     design: KhatriRaoDesign,
     rewards: Floats,
     n_select: int,
     residual_tol: float,
     selection: Selection,
 ) -> Found | None:
-    """On a dense log."""
+    """By steps that are taken ahead on a dense log."""
     lengths = np.array([design.n_rounds])
     rule = RULES[selection](design, Residuals(design, rewards, lengths))
     ahead = max(1, min(_STEPS, design.n_blocks // (8 * design.block_size)))
@@ -91,8 +98,9 @@ def _dense(
         nearest = _highest(scores, n_steps - len(certain) + _MORE)
         candidates = np.union1d(candidates, np.append(nearest, best))
         met = np.empty((n_steps + 1, design.n_rounds))
-        few = _log_of(design, candidates, rewards)
-        found = _solve(few, n_steps, residual_tol, selection, met)
+        few = design.of_actions(candidates)
+        solve = _compiled if design.compiled else greedy_alone
+        found = solve(few, rewards, n_steps, residual_tol, selection, met)
         if found is None:
             return None
         places, weights, norms, reason = found
@@ -118,22 +126,6 @@ def _dense(
                 return None
             return support, weights, norms, "no_candidates" if due else reason
         certain = support[:step].tolist()
-
-
-def _log_of(design: KhatriRaoDesign, actions: Ints, rewards: Floats) -> Log:
-    """The log of a few actions, as compiled code takes it."""
-    T, n = design.n_rounds, len(actions)
-    used = design.activations_of(actions)
-    return Log(
-        pointers=np.arange(0, T * n + 1, n),
-        actions=np.tile(np.arange(n, dtype=np.int32), T),
-        values=np.ascontiguousarray(used).ravel(),
-        starts=np.arange(0, T * n + 1, T),
-        rounds=np.tile(np.arange(T, dtype=np.int32), n),
-        strengths=np.ascontiguousarray(used.T).ravel(),
-        latents=design.latents,
-        rewards=rewards,
-    )
 
 
 def _highest(scores: Floats, n: int) -> Ints:

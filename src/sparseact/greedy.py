@@ -30,11 +30,13 @@ def greedy(
     n_select: int,
     residual_tol: float,
     selection: Selection,
+    history: Floats | None = None,
 ) -> tuple[Ints, Floats, tuple[StopReason, ...], Residuals]:
     """Block-OMP on the first ``lengths[i]`` (p,) rounds of a log for every i at once.
 
     Supports (p, n_select), -1 after an early stop; norms (p, n_select + 1), NaN after it; why each
-    stopped; and the residuals in the end.
+    stopped; and the residuals in the end. Of a dense log the residual before each step and in the
+    end, of the first prefix, is left in ``history`` (n_select + 1, T).
     """
     p = len(lengths)
     each = np.arange(p)
@@ -45,6 +47,8 @@ def greedy(
     chosen = np.empty((p, n_select), dtype=np.intp)
     support = np.full((p, n_select), -1, dtype=np.intp)
     running = np.ones(p, dtype=bool)
+    if history is not None:
+        history[0] = rewards
     reasons: list[StopReason] = ["n_select"] * p
 
     def stop(which: npt.NDArray[np.bool_], reason: StopReason) -> None:
@@ -64,10 +68,30 @@ def greedy(
         stop((rule.scores[each, best] <= 0) | (rank == 0), "no_candidates")
         support[running, step] = best[running]
         norms[running, step + 1] = state.norms()[running]
+        if history is not None:
+            history[step + 1] = state.residuals[0] * state.unit
         chosen[:, step] = best  # stopped prefixes ride along, and nothing of them is recorded
         if step + 1 < n_select:
             rule.update(state.correlate(), fresh)
     return support, norms, tuple(reasons), state
+
+
+@serial_blas()
+def greedy_alone(
+    design: BlockDesign,
+    rewards: Floats,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+    history: Floats | None = None,
+) -> Found:
+    """Block-OMP on all rounds of a log."""
+    lengths = np.array([design.n_rounds])
+    supports, norms, reasons, state = greedy(
+        design, rewards, lengths, n_select, residual_tol, selection, history
+    )
+    support = supports[0, supports[0] >= 0]
+    return support, state.weights(len(support)), norms[0, : len(support) + 1], reasons[0]
 
 
 def first_best(scores: Floats) -> Ints:

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-import numpy as np
 import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, one_of, real
-from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign, prefix_lengths
-from sparseact.greedy import Found, StopReason, greedy
+from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
+from sparseact.fast import recover
+from sparseact.greedy import StopReason, greedy, greedy_alone
 from sparseact.inference import smallest_weights
 from sparseact.rules import Selection
 from sparseact.threads import serial_blas
@@ -122,8 +122,8 @@ def block_omp(
     check_stopping(n_select, residual_tol)
     k = design.n_blocks if n_select is None else n_select
     tol = -1.0 if residual_tol is None else residual_tol
-    found = _compiled(design, y, k, tol, selection) or _plain(design, y, k, tol, selection)
-    support, weights, norms, reason = found
+    asked = (design, y, k, tol, selection)
+    support, weights, norms, reason = recover(*asked) or greedy_alone(*asked)
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
     rank = len(support) * design.block_size
@@ -184,31 +184,6 @@ def block_omp_nested(
     lengths = prefix_lengths(n_rounds, design.n_rounds)
     support, norms, reasons, _ = greedy(design, y, lengths, n_select, -1.0, selection)
     return NestedResult(lengths, support, norms, reasons)
-
-
-def _plain(
-    design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
-) -> Found:
-    """Support, weights, norms and why it stopped."""
-    lengths = np.array([design.n_rounds], dtype=np.intp)
-    supports, norms, reasons, state = greedy(
-        design, rewards, lengths, n_select, residual_tol, selection
-    )
-    support = supports[0, supports[0] >= 0]
-    return support, state.weights(len(support)), norms[0, : len(support) + 1], reasons[0]
-
-
-def _compiled(
-    design: BlockDesign, rewards: Floats, n_select: int, residual_tol: float, selection: Selection
-) -> Found | None:
-    """The same by compiled code, for a design that asks for it; None where that is in doubt."""
-    if not isinstance(design, KhatriRaoDesign) or not design.compiled:
-        return None
-    if selection == "least_squares":
-        return None
-    from sparseact.fast import recover
-
-    return recover(design, rewards, n_select, residual_tol, selection)
 
 
 def _check(

@@ -22,8 +22,8 @@ class Residuals:
 
     def __init__(self, design: BlockDesign, rewards: Floats, lengths: Ints) -> None:
         self._design, self.lengths = design, lengths
-        self._unit = unit_of(rewards)
-        rewards = rewards / self._unit
+        self.unit = unit_of(rewards)
+        rewards = rewards / self.unit
         self._rewards = rewards
         self._untouched = np.ones(design.n_rounds, dtype=bool)
         self._outside = rewards.copy()  # zero where touched
@@ -46,7 +46,7 @@ class Residuals:
         if self.rows is not None:
             outside = self._outside[: self.lengths[-1]] ** 2
             energy += np.cumsum(np.add.reduceat(outside, self._starts))
-        return np.sqrt(energy) * self._unit
+        return np.sqrt(energy) * self.unit
 
     def select(self, best: Ints) -> tuple[Floats, Ints]:
         """Project each prefix's block ``best`` (p,) out; its new directions (p, d, R), and rank."""
@@ -98,7 +98,7 @@ class Residuals:
         if inverse is None:
             return None
         explained = np.concatenate([np.empty(0), *self._explained[:n_selected]])
-        return np.asarray((inverse @ explained).reshape(-1, d)) * self._unit
+        return np.asarray((inverse @ explained).reshape(-1, d)) * self.unit
 
     def _keep(self, fresh: Floats) -> None:
         d, room = fresh.shape[1], self._basis.shape[1] - self._size
