@@ -45,8 +45,6 @@ _RANK = 1e-10
 _FIRST, _NEAR = 8, 0.9
 # Scores of actions with more than one in so many entries are not computed if there is a way.
 _MANY = 64
-# A residual is shown where the square of what was not is so many times their mean.
-_FAR = 2.25
 # Actions that stand together, of which the highest are known.
 _GROUP = 64
 # Rounding of a sum of T terms, by T and the sum of their magnitudes, is at most this.
@@ -355,14 +353,14 @@ def _squares_between(u, view):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _furthest(u, view):  # type: ignore[no-untyped-def]
-    """Rounds in which what was not shown of u is far above the usual, or else the most."""
+    """Rounds in which what was not shown of u is at least the mean."""
     touched = view.order[: view.counts[0]]
     apart, most = 0, 0.0
     for t in touched:
         square = view.weight[t] * (u[t] - view.shown[t]) ** 2
         apart += square > 0.0
         most = max(most, square)
-    least = min(most, _FAR * _squares_between(u, view) / apart)
+    least = min(most, _squares_between(u, view) / apart)
     rounds = np.empty(apart, np.int64)
     n = 0
     for t in touched:
