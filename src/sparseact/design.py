@@ -27,8 +27,10 @@ Ints = npt.NDArray[np.intp]
 _DENSE_FROM = 1 / 8
 # Actions that are looked up one by one, each with a scan; more are sliced out together.
 _LOOKED_UP = 64
-# Rounds of a dense log that are squared, or made of double precision, at a time.
+# Rounds of a dense log that are made of double precision at a time.
 _AT_A_TIME = 512
+# Rounds of a dense log that are squared at a time: in cache, they are read again at once.
+_SQUARED_AT_A_TIME = 128
 # Rounds are few, and looked for one by one, where they are less than one in so many.
 _FEW = 8
 # Rows of a product up to which the compiled one is faster than BLAS.
@@ -436,18 +438,24 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def gram_prefixes(self, lengths: Ints) -> Floats:
         """(p, M, d, d) ``Ψ_jᵀ Ψ_j = Σ_t x_tj² z_t z_tᵀ`` over each prefix; M varies fastest."""
         p, d = len(lengths), self.block_size
-        row, column = np.tril_indices(d)
-        step = self.n_rounds if self.is_sparse else _AT_A_TIME
+        step = self.n_rounds if self.is_sparse else _SQUARED_AT_A_TIME
+        places = places_in_triangle(d)
+        products = self._products_of_latents
         out = np.empty((p, d, d, self.n_blocks))
-        total = np.zeros((len(row), self.n_blocks))
+        total = np.zeros((len(products), self.n_blocks))
         for i, (begin, end) in enumerate(zip([0, *lengths[:-1]], lengths, strict=True)):
             for start in range(begin, end, step):
                 part = slice(start, min(start + step, end))
-                products = self.latents[part, row] * self.latents[part, column]
-                total += (_squared(self.activations[part]).T @ products).T
-            out[i, row, column] = total
-            out[i, column, row] = total
+                total += products[:, part] @ _squared(self.activations[part])
+            out[i] = total[places]
         return out.transpose(0, 3, 1, 2)
+
+    def cross_grams(self, actions: Ints) -> Floats:
+        """(n, d(d + 1)/2, M) ``Ψ_sᵀ Ψ_j`` of some actions with all, for dense X: lower triangles."""
+        used = np.ascontiguousarray(self.activations_of(actions).T)
+        rows = used[:, None, :] * self._products_of_latents
+        flat = self._multiply(rows.reshape(-1, self.n_rounds), self.activations)
+        return flat.reshape(len(actions), -1, self.n_blocks)
 
     def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
         """(m, d, R) the columns of each action named, transposed."""
@@ -560,6 +568,12 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         rounds, strengths = by_action(rows[0], rows[1], rows[2], starts)
         return (*rows, starts, rounds, strengths)
 
+    @property
+    def _products_of_latents(self) -> Floats:
+        """(d(d + 1)/2, T) the lower triangle of ``z_t z_tᵀ``."""
+        row, column = np.tril_indices(self.block_size)
+        return self._by_dimension[row] * self._by_dimension[column]
+
     @cached_property
     def _by_dimension(self) -> Floats:
         return np.ascontiguousarray(self.latents.T)
@@ -576,6 +590,14 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
 
     def _rmatvec(self, x: Floats) -> Floats:
         return self._project(np.asarray(x).reshape(-1)).ravel()
+
+
+def places_in_triangle(d: int) -> Ints:
+    """(d, d) where the entries of a symmetric matrix are in its lower triangle, row by row."""
+    row, column = np.tril_indices(d)
+    places = np.empty((d, d), dtype=np.intp)
+    places[row, column] = places[column, row] = np.arange(len(row))
+    return places
 
 
 def _pointers(table: Any) -> Ints:

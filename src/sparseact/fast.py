@@ -17,6 +17,7 @@ import numpy as np
 
 from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign
 from sparseact.greedy import Found, StopReason, first_best, greedy_alone
+from sparseact.overlaps import highest
 from sparseact.residuals import Residuals, unit_of
 from sparseact.rules import RULES, Selection
 from sparseact.threads import serial_blas
@@ -95,7 +96,7 @@ def _ahead(
             return None  # rounding decides between it and what was taken
         certain.append(best)
         n_steps = min(n_select, len(certain) + ahead - 1)
-        nearest = _highest(scores, n_steps - len(certain) + _MORE)
+        nearest = highest(scores, n_steps - len(certain) + _MORE)
         candidates = np.union1d(candidates, np.append(nearest, best))
         met = np.empty((n_steps + 1, design.n_rounds))
         few = design.of_actions(candidates)
@@ -126,10 +127,3 @@ def _ahead(
                 return None
             return support, weights, norms, "no_candidates" if due else reason
         certain = support[:step].tolist()
-
-
-def _highest(scores: Floats, n: int) -> Ints:
-    """The n actions of the highest scores (M,), ascending."""
-    if n >= len(scores):
-        return np.arange(len(scores))
-    return np.sort(np.argpartition(scores, len(scores) - n)[len(scores) - n :])

@@ -72,7 +72,7 @@ def greedy(
             history[step + 1] = state.residuals[0] * state.unit
         chosen[:, step] = best  # stopped prefixes ride along, and nothing of them is recorded
         if step + 1 < n_select:
-            rule.update(state.correlate(), fresh)
+            rule.update(best, fresh, n_select - step - 2)
     return support, norms, tuple(reasons), state
 
 

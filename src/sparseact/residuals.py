@@ -11,6 +11,8 @@ from sparseact.inference import inverse_factor
 RANK = 1e-10
 # Blocks with a direction below this share of energy take an SVD, not the root of their Gram.
 WELL = 1e-5
+# Correlations are computed anew where the residual has fallen below this share.
+_SMALL = 0.03
 
 
 class Residuals:
@@ -35,10 +37,11 @@ class Residuals:
         self._basis = np.zeros((len(lengths), 0, 0))  # orthonormal (or zero) rows, and room
         self._size = 0
         # Of the first prefix: the blocks in terms of the basis, a step an item, and the rewards.
-        self._factor: list[Floats] = []
+        self.factor: list[Floats] = []
         self._explained: list[Floats] = []
         self._full_rank: list[bool] = []
         self.correlations = design.correlate_start(rewards, lengths)
+        self._norms_anew = self.norms()  # when all correlations were computed from it
 
     def norms(self) -> Floats:
         """(p,) norm of each prefix's residual."""
@@ -64,7 +67,7 @@ class Residuals:
             factor += inner[0].T
         fresh, rank = _orthonormal(columns, energy)
         self._keep(fresh)
-        self._factor.append(np.concatenate([factor, fresh[0] @ columns[0].T]))
+        self.factor.append(np.concatenate([factor, fresh[0] @ columns[0].T]))
         self._full_rank.append(bool(rank[0] == fresh.shape[1]))
         inner = fresh @ self.residuals[:, :, None]
         self._explained.append(inner[0, :, 0])
@@ -86,13 +89,25 @@ class Residuals:
         self.correlations[:, slice(None) if actions is None else actions] -= lost
         return actions
 
+    def correlate_beyond(self, overlaps: Floats) -> None:
+        """The same for one prefix, by the overlaps (d, d, M) of its new directions with all blocks.
+
+        Anew where the residual has become small, as the rounding of larger ones has not.
+        """
+        norms = self.norms()
+        if (norms < _SMALL * self._norms_anew).any():
+            self._norms_anew = norms
+            self.correlate()
+        else:
+            self.correlations[0] -= np.einsum("f,fem->em", self._explained[-1], overlaps).T
+
     def weights(self, n_selected: int) -> Floats | None:
         """(m, d) least squares on the first prefix's blocks; None where they are short of rank."""
         if not all(self._full_rank[:n_selected]):
             return None
         d = self._design.block_size
         factor = np.zeros((n_selected * d, n_selected * d))
-        for i, block in enumerate(self._factor[:n_selected]):
+        for i, block in enumerate(self.factor[:n_selected]):
             factor[: (i + 1) * d, i * d : (i + 1) * d] = block
         inverse = inverse_factor(factor)
         if inverse is None:
