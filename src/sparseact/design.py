@@ -451,7 +451,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         return out.transpose(0, 3, 1, 2)
 
     def cross_grams(self, actions: Ints) -> Floats:
-        """(n, d(d + 1)/2, M) ``Ψ_sᵀ Ψ_j`` of some actions with all, for dense X: lower triangles."""
+        """(n, d(d + 1)/2, M) ``Ψ_sᵀ Ψ_j`` of some actions with all: lower triangles. X is dense."""
         used = np.ascontiguousarray(self.activations_of(actions).T)
         rows = used[:, None, :] * self._products_of_latents
         flat = self._multiply(rows.reshape(-1, self.n_rounds), self.activations)

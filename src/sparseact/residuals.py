@@ -41,7 +41,7 @@ class Residuals:
         self._explained: list[Floats] = []
         self._full_rank: list[bool] = []
         self.correlations = design.correlate_start(rewards, lengths)
-        self._norms_anew = self.norms()  # when all correlations were computed from it
+        self._norms_anew = self.norms()  # when correlations were last computed anew
 
     def norms(self) -> Floats:
         """(p,) norm of each prefix's residual."""
@@ -89,10 +89,10 @@ class Residuals:
         self.correlations[:, slice(None) if actions is None else actions] -= lost
         return actions
 
-    def correlate_beyond(self, overlaps: Floats) -> None:
-        """The same for one prefix, by the overlaps (d, d, M) of its new directions with all blocks.
+    def correlate_by(self, overlaps: Floats) -> None:
+        """Bring those of one prefix up to date by overlaps (d, d, M) of its new directions.
 
-        Anew where the residual has become small, as the rounding of larger ones has not.
+        Anew where the residual has become small: rounding has not become so with it.
         """
         norms = self.norms()
         if (norms < _SMALL * self._norms_anew).any():

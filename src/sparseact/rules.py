@@ -98,7 +98,7 @@ class LeastSquares(Correlation):
             overlaps = self._overlaps.add(
                 int(selected[0]), state.factor[-1], fresh[0], self.scores[0], more
             )
-            state.correlate_beyond(overlaps)
+            state.correlate_by(overlaps)
             return None, overlaps.transpose(0, 2, 1)[None]
         state.correlate()
         p, d, n_rows = fresh.shape
