@@ -15,7 +15,7 @@ from typing import get_args
 
 import numpy as np
 
-from sparseact.design import BlockDesign, Floats, Ints, KhatriRaoDesign
+from sparseact.design import BlockDesign, Floats, KhatriRaoDesign
 from sparseact.greedy import Found, StopReason, first_best, greedy_alone
 from sparseact.overlaps import highest
 from sparseact.residuals import Residuals, unit_of
