@@ -46,3 +46,11 @@ def quick(root, tmp_path_factory):
 def copy(study, tmp_path):
     """The finished study again, free to be spoilt."""
     return study.copied(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Small dense logs are worked on as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sparseact.design._LARGE", 0)
+        yield

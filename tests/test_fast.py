@@ -5,18 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseact import KhatriRaoDesign, fast
+from sparseact import KhatriRaoDesign
 from sparseact.fast import recover
 from sparseact.greedy import greedy
 
+pytestmark = pytest.mark.usefixtures("large")
+
 RULES = ("correlation", "whitened")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def whatever_its_size():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast, "_LARGE", 0)
-        yield
 
 
 def assert_same(design, y, k, tol=-1.0, selection="correlation"):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from sparseact import KhatriRaoDesign, block_omp, greedy, rules
 from sparseact.overlaps import Overlaps
 
+pytestmark = pytest.mark.usefixtures("large")
+
 
 class Direct(rules.LeastSquares):
     """The rule with a product of all directions for every selection."""

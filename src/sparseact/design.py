@@ -31,6 +31,8 @@ _LOOKED_UP = 64
 _AT_A_TIME = 512
 # Rounds of a dense log that are squared at a time: in cache, they are read again at once.
 _SQUARED_AT_A_TIME = 128
+# Activations of a dense log from which a look at it takes longer than to choose what to look for.
+_LARGE = 2**18
 # Rounds are few, and looked for one by one, where they are less than one in so many.
 _FEW = 8
 # Rows of a product up to which the compiled one is faster than BLAS.
@@ -302,6 +304,11 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     def is_sparse(self) -> bool:
         """Whether activations are stored sparse."""
         return self._table is not None or bool(sp.issparse(self.activations))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the log is dense, and a look at it worth sparing."""
+        return not self.is_sparse and self.activations.size >= _LARGE
 
     def head(self, n_rounds: int) -> KhatriRaoDesign:
         """The design of the first rounds of the log.

@@ -26,8 +26,6 @@ from sparseact.threads import serial_blas
 _STEPS = 16
 # Candidates, besides one for each step.
 _MORE = 12
-# Activations of a dense log from which a look at it takes longer than to choose candidates.
-_LARGE = 2**18
 _REASONS: tuple[StopReason, ...] = get_args(StopReason)
 
 
@@ -44,7 +42,7 @@ def recover(
     """
     if not isinstance(design, KhatriRaoDesign) or selection == "least_squares":
         return None
-    if not design.compiled and (design.is_sparse or design.activations.size < _LARGE):
+    if not design.compiled and not design.is_large:
         return None
     unit = unit_of(rewards)
     solved = _compiled if design.is_sparse else _ahead

@@ -68,7 +68,7 @@ class LeastSquares(Correlation):
         self._grams = design.gram_prefixes(state.lengths)
         self._energy = np.trace(self._grams, axis1=2, axis2=3)
         self._overlaps: Overlaps | None = None
-        if isinstance(design, KhatriRaoDesign) and not design.is_sparse and len(state.lengths) == 1:
+        if isinstance(design, KhatriRaoDesign) and design.is_large and len(state.lengths) == 1:
             self._overlaps = Overlaps(design)
         super().__init__(design, state)
 
