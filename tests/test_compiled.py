@@ -63,6 +63,14 @@ def test_action_ids_give_what_the_reference_gives(selection, seed, d, B, T, nois
     assert_same(latents, ids, y, 6, n_actions=M, selection=selection)
 
 
+def test_a_score_may_be_beyond_its_bound_by_rounding():
+    # As many rounds as dimensions, and these nearly dependent.
+    rng = np.random.default_rng(6975)
+    latents, ids, y = hot_log(rng, 36, int(rng.integers(25, 80)), 5, 3, k=5, noise=0.01)
+    found = assert_same(latents, ids, y, 6, n_actions=36, selection="whitened")
+    assert len(found.support) == 6
+
+
 @pytest.mark.parametrize("selection", RULES)
 @given(seed=st.integers(0, 10**6), noise=st.sampled_from([0.1, 1.0, 4.0]))
 @settings(max_examples=30, deadline=None)

@@ -308,10 +308,11 @@ def _best(log, u, view, roots):  # type: ignore[no-untyped-def]
     size, slope = view.size, view.slope
     rivals = np.empty(size.size, np.int32)
     n = _above(_NEAR * _highest(view.peaks[:, 0]), 0.0, view, rivals)
-    best = 0.0
+    best, guess = 0.0, -1
     for j in rivals[: min(n, _FIRST)]:
         score, roots = _score(log, j, u, view, roots)
-        best = max(best, score)
+        if score > best:
+            best, guess = score, j
     while True:
         hidden = np.sqrt(_squares_between(u, view))
         reach = hidden + view.state[0]
@@ -334,12 +335,10 @@ def _best(log, u, view, roots):  # type: ignore[no-untyped-def]
         if bound >= np.sqrt(best) * (1 - _TIE):
             scores[i], roots = _score(log, j, u, view, roots)
             best = max(best, scores[i])
-    if best <= 0.0:
-        return -1, roots
     for i in range(n):
-        if scores[i] >= best * (1 - _TIE):
+        if best > 0.0 and scores[i] >= best * (1 - _TIE):
             return rivals[i], roots
-    return -1, roots
+    return guess, roots  # beyond its bound, by rounding, or none
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
