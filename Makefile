@@ -66,7 +66,7 @@ test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed
 test-slurm: $(READY)  ## Run the tests on a real Slurm, brought up here (installs Debian packages, as root)
 	$(BIN)/python -m pytest -m slurm -rs
 
-bench: $(BENCH)/.ready  ## Measure recovery against every peer: about 20 minutes (ARGS="--sizes S M")
+bench: $(BENCH)/.ready  ## Measure recovery against every peer: about 35 minutes (ARGS="--sizes S M")
 	$(BENCH)/bin/python -m benchmarks.recovery $(ARGS)
 
 # Without their dependencies, as the lock has them all: adelie's own word on NumPy is overridden.

@@ -1,6 +1,6 @@
 """Measure block-sparse recovery against every peer, side by side in one run.
 
-    python -m benchmarks.recovery                     # everything: about 20 minutes, two cores
+    python -m benchmarks.recovery                     # everything: about 35 minutes, two cores
     python -m benchmarks.recovery --sizes S M --threads 1 --no-growth
     python -m benchmarks.recovery --contenders ours adelie-free plain-sparse
 

@@ -31,8 +31,8 @@ _LOOKED_UP = 64
 _AT_A_TIME = 512
 # Rounds of a dense log that are squared at a time: in cache, they are read again at once.
 _SQUARED_AT_A_TIME = 128
-# Activations of a dense log from which a look at it takes longer than to choose what to look for.
-_LARGE = 2**18
+# Products in a look at a dense log from which it takes longer than to choose what to look for.
+_LARGE = 2**20
 # Rounds are few, and looked for one by one, where they are less than one in so many.
 _FEW = 8
 # Rows of a product up to which the compiled one is faster than BLAS.
@@ -308,7 +308,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @property
     def is_large(self) -> bool:
         """Whether the log is dense, and a look at it worth sparing."""
-        return not self.is_sparse and self.activations.size >= _LARGE
+        return not self.is_sparse and self.activations.size * self.block_size >= _LARGE
 
     def head(self, n_rounds: int) -> KhatriRaoDesign:
         """The design of the first rounds of the log.
