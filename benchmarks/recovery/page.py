@@ -11,6 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 
 from . import report
@@ -129,6 +130,8 @@ def _by_contender(results: dict[str, Any], key: str, scale: float, label: str):
                     color="0.3",
                 )
         ax.set_xscale("log")
+        ends = np.log10(ax.get_xlim())
+        ax.set_xlim(10 ** np.floor(ends[0]), 10 ** np.ceil(ends[1]))  # whole decades have labels
         ax.set_title(f"{log['size']}, {report.KIND[log['kind']]}")
         ax.set_yticks(range(len(names)), [CONTENDERS[one].label for one in names])
         ax.set_ylim(-0.7, len(names) - 0.3)
@@ -158,13 +161,17 @@ def _growth(results: dict[str, Any]):
     figure, axes = plt.subplots(
         2, len(results["growth"]), figsize=(7.2, 4.2), sharex="col", sharey="row", squeeze=False
     )
-    rows = (("total", 1, "time", "seconds"), ("increase_bytes", 1e-6, "memory", "MB"))
+    rows = (
+        ("total", 1, "time", "seconds, from the raw log"),
+        ("increase_bytes", 1e-6, "memory", "MB above the loaded log"),
+    )
+    names = {"T": "rounds, T", "M": "actions, M", "B": "activations a round, B"}
     for column, (along, records) in enumerate(results["growth"].items()):
         done = [one for one in records if one["outcome"] == "done"]
         x = [one[along] for one in done]
         for ax, (key, scale, what, unit) in zip(axes[:, column], rows, strict=True):
             y = [one[key] * scale for one in done]
-            ax.loglog(x, y, "o-", color="#0173b2", markersize=4)
+            ax.loglog(x, y, "o-", color="#0173b2", markersize=4, label="ours")
             if key == "increase_bytes":
                 stored = [one["log_bytes"] * scale for one in done]
                 ax.loglog(x, stored, ":", color="0.3", label="the log")
@@ -173,7 +180,7 @@ def _growth(results: dict[str, Any]):
                 ax.set_title(f"exponent {slopes[along][what]:.2f}")
             if column == 0:
                 ax.set_ylabel(unit)
-        axes[1, column].set_xlabel(along)
+        axes[1, column].set_xlabel(names[along])
     return figure
 
 
