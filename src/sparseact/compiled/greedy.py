@@ -465,15 +465,18 @@ def _append(log, support, mark, factor, inverse):  # type: ignore[no-untyped-def
     energy = 0.0
     for i in range(d):
         energy += gram[i, n + i]
-    # a dimension at a time is solved for, and takes its part off those to the right
+    for q in range(n):  # a row of the factor is read once, for all dimensions of the new block
+        right = factor[q, q + 1 : n]
+        for row in gram:
+            row[q] *= inverse[q]
+            part, left = row[q], row[q + 1 : n]
+            for e in range(right.size):
+                left[e] -= part * right[e]
     rank, smallest = 0, 1.0
     for i in range(d):
         row = gram[i]
-        for q in range(n + i):
-            row[q] *= inverse[q]
-            part = row[q]
-            for e in range(q + 1, n + i):
-                row[e] -= part * factor[q, e]
+        for e in range(n, n + i):
+            row[e] = (row[e] - _inner(row[:e], gram[e - n, :e])) * inverse[e]
         pivot = row[n + i] - _squares(row[: n + i])
         if rank == last - first or pivot <= _NONE * energy:
             inverse[n + i] = 0.0
@@ -528,9 +531,9 @@ def _solve(factor, inverse, right):  # type: ignore[no-untyped-def]
     n = right.size
     for q in range(n):
         right[q] *= inverse[q]
-        part = right[q]
-        for e in range(q + 1, n):
-            right[e] -= part * factor[q, e]
+        part, rest, row = right[q], right[q + 1 :], factor[q, q + 1 : n]
+        for e in range(rest.size):
+            rest[e] -= part * row[e]
     for q in range(n - 1, -1, -1):
         right[q] = (right[q] - _inner(factor[q, q + 1 : n], right[q + 1 :])) * inverse[q]
 
