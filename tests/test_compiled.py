@@ -1,5 +1,7 @@
 """Compiled code against what it stands in for: the same support, and weights to rounding."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -250,3 +252,11 @@ def test_an_index_of_more_entries_than_short_integers_count_is_the_same():
     for j in range(30):
         used = short[starts[j] : starts[j + 1]]
         np.testing.assert_array_equal(used, np.flatnonzero((table == j).any(axis=1)))
+
+
+def test_without_numba_it_is_said_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("sparseact.compiled")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"pip install 'sparseact\[fast\]'"):
+        KhatriRaoDesign(np.ones((3, 1)), np.ones((3, 2)), compiled=True)

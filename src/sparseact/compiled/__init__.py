@@ -2,3 +2,10 @@
 
 Each has a counterpart that is not compiled and is the reference for it.
 """
+
+try:
+    import numba  # noqa: F401  that it is there
+except ImportError as missing:
+    raise ImportError(
+        f"compiled=True needs numba ({missing}): pip install 'sparseact[fast]'"
+    ) from missing
