@@ -39,6 +39,7 @@ from sparseact import (
     omp,
     simulate,
     simulate_trial,
+    stopping,
 )
 from sparseact.design import prefix_lengths
 from sparseact.study import store
@@ -529,6 +530,15 @@ CALLS = {
             "selection": "whitened",
         },
     ),
+    "block_omp, stopping": (
+        block_omp,
+        {"design": DESIGN, "rewards": REWARDS, "stopping": stopping.NoiseTest()},
+    ),
+    "ResidualNorm": (stopping.ResidualNorm, {"noise_std": 0.5}),
+    "RelativeImprovement": (stopping.RelativeImprovement, {"least": 0.1}),
+    "NoiseTest": (stopping.NoiseTest, {"alpha": 0.05, "noise_std": 0.5}),
+    "EBIC": (stopping.EBIC, {"gamma": 0.5}),
+    "CrossValidation": (stopping.CrossValidation, {"n_folds": 3}),
     "block_omp_in_parts": (
         block_omp_in_parts,
         {
@@ -722,7 +732,7 @@ def test_bad_arguments_raise_what_is_documented(name):
 def test_every_public_function_is_called():
     called = {name.partition(",")[0].rpartition(".")[2] for name in CALLS}
     # Those who call these ask what arguments may be.
-    inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping"}
+    inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping", "path_weights"}
     for module in (bounds, coherence, curves, group_lasso, inference, laws, omp, simulate):
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}

@@ -86,6 +86,13 @@ class BlockDesign(Protocol):
         """(m, d, R) the columns of each block named, transposed."""
 
 
+class Divisible(BlockDesign, Protocol):
+    """A design whose rounds can be told apart."""
+
+    def rounds(self, which: Ints) -> BlockDesign:
+        """The design of some of the rounds, in the order given."""
+
+
 def prefix_lengths(lengths: Sequence[int] | npt.ArrayLike, n_rounds: int) -> Ints:
     """Check the lengths of the prefixes of a log (p,).
 
@@ -320,8 +327,11 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         TypeError
             If ``n_rounds`` is not an integer.
         """
-        end = integer(n_rounds, "n_rounds", 1, self.n_rounds)
-        return KhatriRaoDesign(self.latents[:end], self.activations[:end], compiled=self.compiled)
+        return self.rounds(slice(integer(n_rounds, "n_rounds", 1, self.n_rounds)))
+
+    def rounds(self, which: Ints | slice) -> KhatriRaoDesign:
+        """The design of some of the rounds, in the order given."""
+        return self._of(self.latents[which], self.activations[which], compiled=self.compiled)
 
     def of_actions(self, actions: Ints) -> KhatriRaoDesign:
         """The design of a few actions of a dense log, of double precision."""

@@ -13,6 +13,7 @@ from sparseact.arguments import LARGEST, integer, numbers
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.omp import block_omp
 from sparseact.rules import Selection
+from sparseact.stopping import StoppingRule
 
 
 class DenseBlocks:
@@ -56,6 +57,10 @@ class DenseBlocks:
         blocked = self._matrix.reshape(self.n_rounds, self.n_blocks, self.block_size)
         return np.ascontiguousarray(blocked[:, blocks, :].transpose(1, 2, 0))
 
+    def rounds(self, which: Ints) -> DenseBlocks:
+        """Some of the rounds."""
+        return DenseBlocks(self._matrix[which], self.block_size)
+
 
 class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Linear regression on few blocks of features, chosen greedily.
@@ -63,7 +68,8 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     n_select : int, optional
-        Blocks to select. Without it and without ``residual_tol``, a tenth of them, at least one.
+        Blocks to select, or at most to select. Without it, ``residual_tol`` and ``stopping``, a
+        tenth of them, at least one.
     block_size : int
         d, the features of a block; block j is columns ``j*d … (j+1)*d - 1``. Ignored for a
         :class:`~sparseact.KhatriRaoDesign`, which knows its own.
@@ -71,6 +77,9 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Stop as soon as the residual's norm (not its square) is at most this.
     selection : {"correlation", "whitened", "least_squares"}
         See :func:`~sparseact.block_omp`.
+    stopping : StoppingRule, optional
+        How many of the selected blocks to keep, if that is not known: see
+        :mod:`sparseact.stopping`.
 
     Attributes
     ----------
@@ -91,11 +100,13 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         block_size: int = 1,
         residual_tol: float | None = None,
         selection: Selection = "correlation",
+        stopping: StoppingRule | None = None,
     ) -> None:
         self.n_select = n_select
         self.block_size = block_size
         self.residual_tol = residual_tol
         self.selection = selection
+        self.stopping = stopping
 
     def fit(self, X: npt.ArrayLike | KhatriRaoDesign, y: npt.ArrayLike) -> BlockOMP:
         """Select and refit.
@@ -127,10 +138,15 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 )
             design = DenseBlocks(matrix, self.block_size)
         n_select = self.n_select
-        if n_select is None and self.residual_tol is None:
+        if n_select is None and self.residual_tol is None and self.stopping is None:
             n_select = max(1, design.n_blocks // 10)
         found = block_omp(
-            design, y, n_select, residual_tol=self.residual_tol, selection=self.selection
+            design,
+            y,
+            n_select,
+            residual_tol=self.residual_tol,
+            selection=self.selection,
+            stopping=self.stopping,
         )
         coef = np.zeros((design.n_blocks, design.block_size))
         coef[found.support] = found.weights

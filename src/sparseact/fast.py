@@ -29,6 +29,18 @@ _MORE = 12
 _REASONS: tuple[StopReason, ...] = get_args(StopReason)
 
 
+def solve(
+    design: BlockDesign,
+    rewards: Floats,
+    n_select: int,
+    residual_tol: float,
+    selection: Selection,
+) -> Found:
+    """Block-OMP on all rounds of a log, in the fastest way there is for it."""
+    asked = (design, rewards, n_select, residual_tol, selection)
+    return recover(*asked) or greedy_alone(*asked)
+
+
 def recover(
     design: BlockDesign,
     rewards: Floats,
@@ -62,12 +74,14 @@ def _compiled(
     history: Floats | None = None,
 ) -> Found | None:
     """By compiled code; the residuals that it meets are left in ``history`` (n_select + 1, T)."""
-    from sparseact.compiled.greedy import solve
+    from sparseact.compiled import greedy
 
     log = design.compiled_log(rewards)
     met = np.empty((0, 0)) if history is None else history
     whitened = selection == "whitened"
-    stop, support, weights, norms, full_rank = solve(log, n_select, residual_tol, whitened, met)
+    stop, support, weights, norms, full_rank = greedy.solve(
+        log, n_select, residual_tol, whitened, met
+    )
     if stop == len(_REASONS):
         return None
     return support, weights if full_rank else None, norms, _REASONS[stop]

@@ -130,6 +130,27 @@ def _smallest(used: _Used, rewards: Floats, d: int) -> tuple[Floats, int]:
     return solution.reshape(-1, d) / scale[:, None], int(rank)
 
 
+def path_weights(design: BlockDesign, rewards: Floats, support: Ints) -> Floats:
+    """(m + 1, m·d) weights of :func:`refit` on the first 0 … m of the selected actions, padded.
+
+    From one QR factorisation: the leading columns of Ψ_S have the leading part of its factor.
+    """
+    used, d = _Used(design, support, None), design.block_size
+    m, width = len(support), len(support) * d
+    weights = np.zeros((m + 1, width))
+    q, r = np.linalg.qr(used.blocks)
+    full_rank = used.blocks.shape[0] >= width and inverse_factor(r) is not None
+    projected = q.T @ used.of(rewards)
+    for i in range(1, m + 1):
+        p = i * d
+        if full_rank:
+            solved = scipy.linalg.solve_triangular(r[:p, :p], projected[:p], check_finite=False)
+        else:
+            solved = smallest_weights(design, rewards, support[:i])[0].ravel()
+        weights[i, :p] = solved
+    return weights
+
+
 def oracle_error(
     design: BlockDesign,
     support: Sequence[int] | npt.ArrayLike,

@@ -17,13 +17,17 @@ from typing import get_args
 
 import numpy.typing as npt
 
-from sparseact.arguments import LARGEST, integer, numbers, one_of, real
+from sparseact.arguments import LARGEST, instance, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
-from sparseact.fast import recover
-from sparseact.greedy import StopReason, greedy, greedy_alone
+from sparseact.fast import solve
+from sparseact.greedy import StopReason, greedy
 from sparseact.inference import smallest_weights
 from sparseact.rules import Selection
+from sparseact.stopping import Log, StoppingRule
 from sparseact.threads import serial_blas
+
+# Steps of the first path that a stopping rule looks at.
+_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class BlockOMPResult:
     stop_reason : str
         ``n_select``: as many as asked for; ``residual``: the norm fell to ``residual_tol``;
         ``exact_fit``: the residual is zero to working precision; ``no_candidates``: no remaining
-        action can lower the residual.
+        action can lower the residual; ``n_rounds``: a stopping rule kept as many as half of the
+        rounds can tell; or the ``name`` of the stopping rule.
     rank : int
         Rank of the selected blocks together; below m·d the weights are not identified.
     undiscoverable : int array
@@ -52,7 +57,7 @@ class BlockOMPResult:
     support: Ints
     weights: Floats
     residual_norms: Floats
-    stop_reason: StopReason
+    stop_reason: str
     rank: int
     undiscoverable: Ints
 
@@ -84,6 +89,7 @@ def block_omp(
     *,
     residual_tol: float | None = None,
     selection: Selection = "correlation",
+    stopping: StoppingRule | None = None,
 ) -> BlockOMPResult:
     """Recover the actions that matter, greedily (Contextual Block-OMP).
 
@@ -93,13 +99,18 @@ def block_omp(
         The log's design, T rounds of M actions with latent dimension d.
     rewards : array (T,)
     n_select : int, optional
-        k, the number of actions to select. Without it, selection goes on until ``residual_tol``.
+        k, the number of actions to select; with a stopping rule, at most. Without it, selection
+        goes on until ``residual_tol`` or ``stopping`` ends it.
     residual_tol : float, optional
         Stop as soon as the residual's norm (not its square) is at most this.
     selection : {"correlation", "whitened", "least_squares"}
         The score of a block: ``‖Ψ_jᵀu‖`` (the paper's), ``‖(Ψ_jᵀΨ_j)^{-1/2} Ψ_jᵀu‖`` (Group-OMP on
         orthonormalised blocks), or the drop of the squared residual if the block were added.
         Where actions were used unequally often, ``whitened`` does not favour the frequent ones.
+    stopping : StoppingRule, optional
+        How many actions to keep where k is not known, such as ``NoiseTest(alpha=0.01)`` or
+        ``EBIC()``: see :mod:`sparseact.stopping`. Without ``n_select``, at most as many as have
+        half as many weights as there are rounds.
 
     Returns
     -------
@@ -109,9 +120,9 @@ def block_omp(
     ------
     ValueError
         If the rewards do not fit the design, are not finite or above 1e30, a parameter is out of
-        range, or neither stopping rule is given.
+        range, or nothing says when to stop.
     TypeError
-        If ``design`` is not a design, or ``n_select`` not an integer.
+        If ``design`` is not a design, ``n_select`` not an integer, or ``stopping`` no rule.
 
     Notes
     -----
@@ -119,11 +130,17 @@ def block_omp(
     energy lies in the span of those selected but for a share of 1e-10 has nothing left to offer.
     """
     y = _check(design, rewards, n_select, selection)
-    check_stopping(n_select, residual_tol)
-    k = design.n_blocks if n_select is None else n_select
-    tol = -1.0 if residual_tol is None else residual_tol
-    asked = (design, y, k, tol, selection)
-    support, weights, norms, reason = recover(*asked) or greedy_alone(*asked)
+    if stopping is None:
+        check_stopping(n_select, residual_tol)
+    else:
+        instance(stopping, StoppingRule, "stopping")
+    tol = -1.0 if residual_tol is None else real(residual_tol, "residual_tol", low=0)
+    most = design.n_blocks if n_select is None else n_select
+    reason: str
+    if stopping is None:
+        support, weights, norms, reason = solve(design, y, most, tol, selection)
+    else:
+        support, weights, norms, reason = _kept(stopping, Log(design, y, selection), n_select, tol)
     if n_select is None and reason == "n_select":
         reason = "no_candidates"  # every action was selected
     rank = len(support) * design.block_size
@@ -140,10 +157,31 @@ def block_omp(
     )
 
 
+def _kept(
+    rule: StoppingRule, log: Log, n_select: int | None, tol: float
+) -> tuple[Ints, Floats | None, Floats, str]:
+    """What a rule keeps of the path, which is made longer until that is settled."""
+    told = max(1, log.design.n_rounds // (2 * log.design.block_size))
+    most = min(log.design.n_blocks, told) if n_select is None else n_select
+    n_steps = min(_STEPS, most)
+    while True:
+        asked = (log.design, log.rewards, n_steps, tol, log.selection)
+        support, weights, norms, reason = solve(*asked)
+        kept = rule.count(log, norms)
+        if len(support) < n_steps or n_steps == most or rule.settled(kept, n_steps):
+            break
+        n_steps = min(2 * n_steps, most)
+    if kept < len(support):
+        return support[:kept], None, norms[: kept + 1], rule.name
+    if reason == "n_select" and n_select is None and most < log.design.n_blocks:
+        return support, weights, norms, "n_rounds"
+    return support, weights, norms, reason
+
+
 def check_stopping(n_select: int | None, residual_tol: float | None) -> None:
     """What can be said of when to stop before there is a design; errors as in block_omp."""
     if n_select is None and residual_tol is None:
-        raise ValueError("give n_select, residual_tol, or both: nothing else says when to stop")
+        raise ValueError("nothing says when to stop: give n_select or residual_tol")
     if n_select is not None:
         integer(n_select, "n_select", 1)
     if residual_tol is not None:
