@@ -103,6 +103,15 @@ TINY = yaml.safe_load(
             sparsity: [1, 8]
             latent_dim: [1]
             n_rounds: [8, 16, 32, 64]
+      stopping:
+        folds: 3
+        most_actions: 3
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [1]
+            n_rounds: [16, 32, 64]
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
@@ -112,6 +121,7 @@ STAGES = {
     "recover": 11,
     "rival": 1,
     "detect": 1,
+    "stop": 1,
     "refit": 4,
     "decide": 1,
     "dense": 2,

@@ -132,6 +132,15 @@ def phase_transition():
     return ds
 
 
+def stopping():
+    coords = {"design": ["signed"], "signal_to_noise": [2.0], "stopping": ["k known", "EBIC"]}
+    ds = empty("stopping", {**coords, "n_rounds": ROUNDS, "quantile": [0.5]})
+    put(ds, "recovery_probability", {}, around(RISING))
+    for name in ("false_positives", "false_negatives"):
+        put(ds, name, {}, around(2 - 2 * RISING))
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -143,6 +152,7 @@ GOOD = {
         decision_regret,
         lower_bounds,
         sparsity_necessity,
+        stopping,
     )
 }
 
@@ -173,6 +183,8 @@ def test_good_results_pass(name):
         ("lower_bounds", "greedy_error_probability", lambda v: v * 0.1, "does not beat"),
         ("lower_bounds", "map_error_probability", lambda v: v * 0.3, "calibrated"),
         ("lower_bounds", "map_error_probability", lambda v: v + 0.3, "overconfident"),
+        ("stopping", "recovery_probability", lambda v: v[..., ::-1], "recovery rises"),
+        ("stopping", "false_positives", lambda v: v + 0.1, "as many are missed as are wrong"),
         (
             "sparsity_necessity",
             "relative_error",

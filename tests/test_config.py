@@ -102,6 +102,13 @@ BASE = yaml.safe_load(
         relative_error: 0.1
         grids:
           - {<<: *plain, noise_std: [0.5], weights: gaussian, sparsity: [1, 8], n_rounds: [2, 4, 8]}
+      stopping:
+        alpha: 0.01
+        improvement: 0.05
+        folds: 5
+        most_actions: 4
+        grids:
+          - {<<: *plain, n_rounds: [16, 32, 64]}
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -114,6 +121,7 @@ TWIN = "experiments.coherence.grids[0]"
 REFIT = "experiments.refit_error.grids[0]"
 BOUNDS = "experiments.lower_bounds.grids[0]"
 DENSE = "experiments.sparsity_necessity.grids[0]"
+STOP = "experiments.stopping"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -487,6 +495,19 @@ WRONG = [
         {"experiments.sparsity_necessity.relative_error": 0.0},
         "relative_error: Input should be grea",
     ),
+    ({f"{STOP}.alpha": 1.0}, "experiments.stopping.alpha: Input should be less than 1"),
+    ({f"{STOP}.folds": 1}, "experiments.stopping.folds: Input should be greater than or equal to"),
+    ({f"{STOP}.improvement": -0.1}, "experiments.stopping.improvement: Input should be"),
+    (
+        {f"{STOP}.most_actions": 9},
+        "stopping.grids: most_actions=9 must lie between sparsity k=2 and n_actions M=8",
+    ),
+    ({f"{STOP}.most_actions": 1}, "stopping.grids: most_actions=1 must lie between sparsity k=2"),
+    (
+        {f"{STOP}.grids[0].n_rounds": [8, 16, 32]},
+        "stopping.grids: T=8 rounds of signed_M8_k2_d2_b1_s0.0625_correlation leave 6 outside a fold, "
+        "too few for the weights of most_actions=4 actions",
+    ),
     ({f"{BOUNDS}.weights": "sphere"}, "grids of lower_bounds need 'weights: gaussian', the prior"),
     ({f"{BOUNDS}.weights": ...}, "grids of lower_bounds need 'weights: gaussian', the prior"),
     (
@@ -515,6 +536,7 @@ WRONG = [
         "is nothing",
     ),
     ({f"{BOUNDS}.noise_std": [0.5, 1.0]}, "experiments.lower_bounds.grids: noise_std must be the"),
+    ({f"{STOP}.grids[0].sparsity": [1, 2]}, "stopping.grids: sparsity must be the same"),
     ({f"{DENSE}.latent_dim": [1, 2]}, "experiments.sparsity_necessity.grids: latent_dim must be"),
 ]
 

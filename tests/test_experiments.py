@@ -20,6 +20,7 @@ from sparseact.study.experiments import (
     scaling_law,
     signal_strength,
     sparsity_necessity,
+    stopping,
 )
 
 QUANTILES = (0.5, 0.95)
@@ -721,3 +722,43 @@ def test_an_error_outside_the_range_tried_needs_no_known_number_of_rounds(tmp_pa
     for name in ("rounds_needed", "break_even_share", "dense_exponent", "sparse_exponent"):
         assert missing(ds, name)
     assert ds["relative_error"].notnull().all()
+
+
+# -- stopping ------------------------------------------------------------------------------------
+
+
+def test_stopping_prices_each_rule_against_a_known_number(tmp_path):
+    n_rounds = ladder(100)
+    cell = cell_of(n_rounds, noise_std=0.5)
+    known, dearer = outcomes(n_rounds, 100), outcomes(n_rounds, 150)
+    # Where the dearer rule errs it keeps one action too many in even trials, one too few in odd.
+    odd = np.arange(TRIALS)[:, None] % 2
+    selected = np.stack([2 * np.ones_like(known), 2 + (1 - dearer) * (1 - 2 * odd)], axis=-1)
+    correct = np.stack([1 + known, 2 - (1 - dearer) * odd], axis=-1)
+    left = {
+        "n_rounds": np.array(n_rounds, dtype=np.int32),
+        "stopping": np.array([stopping.KNOWN, "dearer"]),
+        "n_selected": selected.astype(np.int32),
+        "n_correct": correct.astype(np.int32),
+    }
+    ds = stopping.collect([cell], reading(stop={cell.name: left}), SETTINGS)
+    ds = on_disk(tmp_path, "stopping", ds).sel(design="signed", signal_to_noise=2.0)
+    assert int(ds["n_trials"]) == TRIALS
+    for rule, exact in ((stopping.KNOWN, known), ("dearer", dearer)):
+        of = ds.sel(stopping=rule)
+        np.testing.assert_allclose(of["recovery_probability"], exact.mean(axis=0))
+        assert of["final_recovery_probability"] == exact[:, -1].mean()
+    of = ds.sel(stopping="dearer")
+    wrong = 1 - dearer.mean(axis=0)
+    np.testing.assert_allclose(of["false_positives"] + of["false_negatives"], wrong, atol=1e-12)
+    np.testing.assert_allclose(of["false_positives"], of["false_negatives"], atol=1e-3)
+    np.testing.assert_allclose(of["price"], 1.5, rtol=0.01)
+    assert (of["price_low"] < 1.5).all()
+    assert (of["price_high"] > 1.5).all()
+    free = ds.sel(stopping=stopping.KNOWN)
+    for end in ("", "_low", "_high"):
+        np.testing.assert_allclose(free[f"price{end}"], 1.0)
+    # Paired: far closer than if the two had been drawn independently.
+    needed = of["rounds_needed_high"] - of["rounds_needed_low"]
+    apart = (of["price_high"] - of["price_low"]) / of["price"]
+    assert (apart < needed / of["rounds_needed"]).all()

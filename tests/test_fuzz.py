@@ -255,12 +255,14 @@ STAGES = {
     "decision_regret": ("recover", "decide"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("recover", "refit", "dense"),
+    "stopping": ("stop",),
 }
 KINDS = {
     "simulate": "log",
     "recover": "recovery",
     "rival": "rival",
     "detect": "detection",
+    "stop": "stopped",
     "refit": "refit",
     "decide": "decision",
     "dense": "dense",
@@ -276,6 +278,7 @@ def run(study, experiment, folder):
     options = {
         "simulate": {"seed": study.seed},
         "decide": {"seed": study.seed, "n_states": study.experiments.decision_regret.states},
+        "stop": study.experiments.stopping.model_dump(exclude={"grids"}),
         "sparsity_necessity": {
             "relative_error": study.experiments.sparsity_necessity.relative_error
         },

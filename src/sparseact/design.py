@@ -89,8 +89,8 @@ class BlockDesign(Protocol):
 class Divisible(BlockDesign, Protocol):
     """A design whose rounds can be told apart."""
 
-    def rounds(self, which: Ints) -> BlockDesign:
-        """The design of some of the rounds, in the order given."""
+    def rounds(self, which: npt.NDArray[np.bool_]) -> BlockDesign:
+        """The design of some of the rounds."""
 
 
 def prefix_lengths(lengths: Sequence[int] | npt.ArrayLike, n_rounds: int) -> Ints:
@@ -329,8 +329,8 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         """
         return self.rounds(slice(integer(n_rounds, "n_rounds", 1, self.n_rounds)))
 
-    def rounds(self, which: Ints | slice) -> KhatriRaoDesign:
-        """The design of some of the rounds, in the order given."""
+    def rounds(self, which: npt.NDArray[np.bool_] | slice) -> KhatriRaoDesign:
+        """The design of some of the rounds."""
         return self._of(self.latents[which], self.activations[which], compiled=self.compiled)
 
     def of_actions(self, actions: Ints) -> KhatriRaoDesign:

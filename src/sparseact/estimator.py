@@ -57,7 +57,7 @@ class DenseBlocks:
         blocked = self._matrix.reshape(self.n_rounds, self.n_blocks, self.block_size)
         return np.ascontiguousarray(blocked[:, blocks, :].transpose(1, 2, 0))
 
-    def rounds(self, which: Ints) -> DenseBlocks:
+    def rounds(self, which: npt.NDArray[np.bool_]) -> DenseBlocks:
         """Some of the rounds."""
         return DenseBlocks(self._matrix[which], self.block_size)
 

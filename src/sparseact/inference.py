@@ -133,21 +133,18 @@ def _smallest(used: _Used, rewards: Floats, d: int) -> tuple[Floats, int]:
 def path_weights(design: BlockDesign, rewards: Floats, support: Ints) -> Floats:
     """(m + 1, m·d) weights of :func:`refit` on the first 0 … m of the selected actions, padded.
 
-    From one QR factorisation: the leading columns of Ψ_S have the leading part of its factor.
+    From one QR factorisation: the inverse of a leading part of R is that part of its inverse.
     """
     used, d = _Used(design, support, None), design.block_size
-    m, width = len(support), len(support) * d
-    weights = np.zeros((m + 1, width))
-    q, r = np.linalg.qr(used.blocks)
-    full_rank = used.blocks.shape[0] >= width and inverse_factor(r) is not None
-    projected = q.T @ used.of(rewards)
+    m = len(support)
+    first = np.arange(m * d) < d * np.arange(m + 1)[:, None]
+    factors = _inverse_factor(used.blocks)
+    if factors is not None:
+        q, r_inverse = factors
+        return np.asarray((first * (q.T @ used.of(rewards))) @ r_inverse.T)
+    weights = np.zeros(first.shape)
     for i in range(1, m + 1):
-        p = i * d
-        if full_rank:
-            solved = scipy.linalg.solve_triangular(r[:p, :p], projected[:p], check_finite=False)
-        else:
-            solved = smallest_weights(design, rewards, support[:i])[0].ravel()
-        weights[i, :p] = solved
+        weights[i, : i * d] = smallest_weights(design, rewards, support[:i])[0].ravel()
     return weights
 
 

@@ -7,16 +7,16 @@ actions to keep. Greedy selection is a path whatever the rule, so rules can be c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import scipy.special
-from sklearn.model_selection import KFold
 
 from sparseact.arguments import integer, real
-from sparseact.design import BlockDesign, Divisible, Floats
+from sparseact.design import BlockDesign, Divisible, Floats, Ints
 from sparseact.fast import solve
 from sparseact.inference import path_weights
 from sparseact.rules import Selection
@@ -231,8 +231,8 @@ class EBIC(_Least):
 class CrossValidation(_Least):
     """Keep as many actions as predict best on rounds that were held out.
 
-    K folds of consecutive rounds (scikit-learn's KFold). On the rounds outside each fold a path is
-    taken anew; after each of its steps its error is measured within.
+    Every K-th round is in the same fold, so that each fold spans the whole log. On the rounds
+    outside it a path is taken anew, and after each of its steps its error is measured within.
 
     Parameters
     ----------
@@ -260,12 +260,15 @@ class CrossValidation(_Least):
 
     def count(self, log: Log, norms: Floats) -> int:
         """Where the error on held-out rounds is least, or nearly so."""
-        errors = self.errors(log, len(norms) - 1)
+        return self.best(self.errors(log, len(norms) - 1))
+
+    def best(self, errors: Floats) -> int:
+        """How many actions the errors (n_folds, m + 1) of 0 … m actions speak for."""
         mean = errors.mean(axis=0)
         least = int(np.argmin(mean))
         if not self.one_standard_error:
             return least
-        spread = errors[:, least].std(ddof=1) / np.sqrt(self.n_folds)
+        spread = errors[:, least].std(ddof=1) / np.sqrt(len(errors))
         return int(np.argmax(mean <= mean[least] + spread))
 
     def criterion(self, log: Log, norms: Floats) -> Floats:
@@ -274,8 +277,6 @@ class CrossValidation(_Least):
 
     def errors(self, log: Log, n_steps: int) -> Floats:
         """(n_folds, n_steps + 1) mean squared error on each fold after each step.
-
-        A path that ends early keeps its last error.
 
         Raises
         ------
@@ -286,12 +287,33 @@ class CrossValidation(_Least):
         if self.n_folds > design.n_rounds:
             raise ValueError(f"n_folds must be at most T={design.n_rounds}, got {self.n_folds}")
         errors = np.empty((self.n_folds, n_steps + 1))
-        for fold, (outside, inside) in enumerate(KFold(self.n_folds).split(rewards)):
-            train, test = design.rounds(outside), design.rounds(inside)
-            support = solve(train, rewards[outside], n_steps, -1.0, log.selection)[0]
-            weights = path_weights(train, rewards[outside], support)
-            held = test.columns(support, None).reshape(-1, len(inside))
-            missed = rewards[inside] - weights @ held
-            along = np.mean(missed**2, axis=1)
-            errors[fold, : len(along)], errors[fold, len(along) :] = along, along[-1]
+        for fold, inside in enumerate(self.folds(design.n_rounds)):
+            train, test = design.rounds(~inside), design.rounds(inside)
+            support = solve(train, rewards[~inside], n_steps, -1.0, log.selection)[0]
+            errors[fold] = held_out_errors(
+                train, rewards[~inside], test, rewards[inside], support, n_steps
+            )
         return errors
+
+    def folds(self, n_rounds: int) -> Iterator[npt.NDArray[np.bool_]]:
+        """(T,) for each fold, whether a round is in it."""
+        for fold in range(self.n_folds):
+            yield np.arange(n_rounds) % self.n_folds == fold
+
+
+def held_out_errors(
+    train: BlockDesign,
+    rewards: Floats,
+    test: BlockDesign,
+    test_rewards: Floats,
+    support: Ints,
+    n_steps: int,
+) -> Floats:
+    """(n_steps + 1,) mean squared error on other rounds after each step of a path.
+
+    A path that ends early keeps its last error.
+    """
+    held = test.columns(support, None).reshape(-1, test.n_rounds)
+    missed = test_rewards - path_weights(train, rewards, support) @ held
+    along = np.mean(missed**2, axis=1)
+    return np.concatenate([along, np.full(n_steps + 1 - len(along), along[-1])])

@@ -83,6 +83,7 @@ KINDS = {
     "recover": "recovery",
     "rival": "rival",
     "detect": "detection",
+    "stop": "stopped",
     "refit": "refit",
     "decide": "decision",
     "dense": "dense",
@@ -90,7 +91,7 @@ KINDS = {
     "bound": "bound",
 }
 # … and, in these, selection rule.
-BY_SELECTION = ("recover", "rival", "detect", "refit", "decide")
+BY_SELECTION = ("recover", "rival", "detect", "stop", "refit", "decide")
 
 # The stages that each experiment collects.
 STAGES = {
@@ -102,6 +103,7 @@ STAGES = {
     "decision_regret": ("decide",),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
+    "stopping": ("stop",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")
@@ -201,6 +203,7 @@ TOLD = {
         "n_states": STUDY.experiments.decision_regret.states,
         "seed": STUDY.seed,
     },
+    "stop": STUDY.experiments.stopping.model_dump(exclude={"grids"}),
 }
 
 

@@ -3,6 +3,7 @@
 #   leaves  results/recover/<scenario>_<selection rule>.nc  by Block-OMP
 #           results/rival/<scenario>_group_lasso.nc         by its convex rival
 #           results/detect/<scenario>_<selection rule>.nc   both errors about a scarce action
+#           results/stop/<scenario>_<selection rule>.nc     what stopping rules keep of a path
 
 
 rule recover:
@@ -58,5 +59,24 @@ rule detect:
         **needs_of("detect"),
     params:
         job=job_of("detect"),
+    script:
+        "../scripts/stage.py"
+
+
+rule stop:
+    input:
+        **input_of("stop"),
+    output:
+        f"{RESULTS}/stop/{{cell}}.nc",
+    log:
+        f"{LOGS}/stop/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/stop/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        **needs_of("stop"),
+    params:
+        job=job_of("stop"),
     script:
         "../scripts/stage.py"

@@ -184,4 +184,12 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
             "block_omp", "ridge", dense_only=True
         ),
     },
+    "stopping": {
+        "where k is known, recovery rises with rounds": _rises(
+            "recovery_probability", "n_rounds", stopping="k known"
+        ),
+        "where k is known, as many are missed as are wrong": lambda ds: (
+            abs(ds["false_positives"] - ds["false_negatives"]).sel(stopping="k known") > 1e-9
+        ),
+    },
 }

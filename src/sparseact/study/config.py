@@ -337,6 +337,43 @@ class SparsityNecessity(Experiment):
         return super().memory(cell, study) | _grams(cell)
 
 
+class Stopping(Experiment):
+    """How well do stopping rules replace a known k?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"design", "actions_per_round", "noise_std"})
+    needs_noise: ClassVar[bool] = True
+
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    improvement: Annotated[float, Field(ge=0, lt=1)]
+    folds: Annotated[int, Field(ge=2, le=100)]
+    most_actions: Positive
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Paths have room for all relevant actions, and logs for the folds and the path."""
+        for cell in cells:
+            one, T = cell.scenario, cell.n_rounds[0]
+            if not one.sparsity <= self.most_actions <= one.n_actions:
+                raise ValueError(
+                    f"most_actions={self.most_actions} must lie between sparsity k={one.sparsity} "
+                    f"and n_actions M={one.n_actions} of {cell.name}"
+                )
+            outside = T - -(-T // self.folds)
+            if outside < self.most_actions * one.latent_dim:
+                raise ValueError(
+                    f"T={T} rounds of {cell.name} leave {outside} outside a fold, too few for the "
+                    f"weights of most_actions={self.most_actions} actions"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Paths go on beyond k."""
+        p = len(cell.n_rounds)
+        path = 16 * p * cell.n_rounds[-1] * self.most_actions * cell.scenario.latent_dim
+        return super().memory(cell, study) | {
+            "the residuals of a path": path,
+            "what rules keep": 8 * 9 * cell.trials * p,
+        }
+
+
 class Experiments(_Model):
     """The experiments, each with its own keys."""
 
@@ -348,6 +385,7 @@ class Experiments(_Model):
     decision_regret: DecisionRegret
     lower_bounds: LowerBounds
     sparsity_necessity: SparsityNecessity
+    stopping: Stopping
 
 
 class Study(_Model):

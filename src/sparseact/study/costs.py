@@ -30,6 +30,7 @@ _KEEPS = {
     "dense": "sparsity_necessity",
     "diagnose": "coherence",
     "bound": "lower_bounds",
+    "stop": "stopping",
 }
 
 
@@ -64,6 +65,11 @@ def terms(study: Study, stage: str, cell: Cell) -> tuple[float, ...]:
         "recover": recovery,
         "detect": recovery,
         "rival": sum(cell.n_rounds) * M * d,
+        "stop": sum(cell.n_rounds)
+        * M
+        * d
+        * study.experiments.stopping.folds
+        * study.experiments.stopping.most_actions,
         "refit": p * T * (k * d) ** 2,
         "decide": p * k * study.experiments.decision_regret.states * k * d,
         "dense": T * (M * d) ** 2 + p * (M * d) ** 3,

@@ -97,6 +97,7 @@ VARIABLES: dict[str, Variable] = {
     "step": Variable("int32", "1", "steps of the path taken", 0),
     "limit": Variable("str", "1", "method, or bound on all methods"),
     "estimator": Variable("str", "1", "estimator of the weights"),
+    "stopping": Variable("str", "1", "how it is said how many actions to keep"),
     # a simulated log
     "latent": Variable("float32", "1", "latent state z"),
     "activation_bits": Variable("uint8", "1", "activation signs, one bit an action, 1 for +1"),
@@ -114,6 +115,7 @@ VARIABLES: dict[str, Variable] = {
         "int32", "round", "rounds in which the least used relevant action was used", 0
     ),
     # tests of a scarce action, per trial
+    "n_selected": Variable("int32", "1", "actions that the stopping rule keeps", 0),
     "missed": Variable("uint8", "1", "1 where the scarce action is not selected", 0, 1),
     "false_alarm": Variable(
         "uint8", "1", "1 where the scarce action is selected though its effect was taken out", 0, 1
@@ -266,6 +268,9 @@ VARIABLES |= {
     **_estimate(
         "twin_exponent", Variable("float64", "1", "exponent of the rounds needed in 1 - ρ")
     ),
+    # stopping
+    **_estimate("false_negatives", _positive("1", "mean number of relevant actions missed")),
+    **_estimate("price", _positive("1", "rounds needed over those needed where k is known")),
     # refit
     **_estimate("error_ratio", _positive("1", "squared error over the oracle's, mean")),
     **_estimate(
@@ -414,6 +419,13 @@ KINDS: dict[str, Kind] = {
     "detection": Kind(
         "Tests of a scarce action in every trial of one scenario",
         {**_axes("n_rounds"), **_each(_BY_LENGTH, "missed", "false_alarm", "least_error")},
+    ),
+    "stopped": Kind(
+        "What stopping rules keep in every trial of one scenario",
+        {
+            **_axes("n_rounds", "stopping"),
+            **_each((*_BY_LENGTH, "stopping"), "n_selected", "n_correct"),
+        },
     ),
     "refit": Kind(
         "Error and intervals of the refit in every trial of one scenario",
@@ -624,6 +636,23 @@ KINDS: dict[str, Kind] = {
             **_intervals(("n_actions", "sparsity", "estimator"), "rounds_needed"),
             **_intervals(("n_actions",), "break_even_share"),
             **_intervals(("estimator",), "dense_exponent", "sparse_exponent"),
+        },
+    ),
+    "stopping": Kind(
+        "How well stopping rules replace a known number of relevant actions",
+        {
+            **_axes("design", "signal_to_noise", "stopping", "n_rounds", "quantile"),
+            "n_trials": ("design", "signal_to_noise"),
+            **_intervals(
+                ("design", "signal_to_noise", "stopping", "n_rounds"),
+                "recovery_probability",
+                "false_positives",
+                "false_negatives",
+            ),
+            **_intervals(
+                ("design", "signal_to_noise", "stopping", "quantile"), "rounds_needed", "price"
+            ),
+            **_intervals(("design", "signal_to_noise", "stopping"), "final_recovery_probability"),
         },
     ),
 }
