@@ -397,6 +397,8 @@ def odd(draw, name):
         lengths = st.sampled_from([0, 1, 2, 3, 7, 30, 100])
         more = draw(st.lists(lengths, min_size=3, max_size=5, unique=True))
         grid["n_rounds"] = [least + n for n in more]
+    if name == "stopping":
+        section |= {"folds": one(2, 3, 10), "most_actions": max(grid["sparsity"])}
     if name == "lower_bounds":
         grid["weights"] = "gaussian"
     else:

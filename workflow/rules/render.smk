@@ -47,6 +47,10 @@ NOTEBOOKS = {
         "experiments": ("sparsity_necessity",),
         "figures": ("relative_error", "sparsity", "growth"),
     },
+    "unknown_k": {
+        "experiments": ("stopping",),
+        "figures": ("stopping_recovery", "stopping_errors", "price"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
