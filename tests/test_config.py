@@ -505,8 +505,8 @@ WRONG = [
     ({f"{STOP}.most_actions": 1}, "stopping.grids: most_actions=1 must lie between sparsity k=2"),
     (
         {f"{STOP}.grids[0].n_rounds": [8, 16, 32]},
-        "stopping.grids: T=8 rounds of signed_M8_k2_d2_b1_s0.0625_correlation leave 6 outside a fold, "
-        "too few for the weights of most_actions=4 actions",
+        "T=8 rounds of signed_M8_k2_d2_b1_s0.0625_correlation leave 6 outside a fold, too few "
+        "for the weights of most_actions=4 actions",
     ),
     ({f"{BOUNDS}.weights": "sphere"}, "grids of lower_bounds need 'weights: gaussian', the prior"),
     ({f"{BOUNDS}.weights": ...}, "grids of lower_bounds need 'weights: gaussian', the prior"),

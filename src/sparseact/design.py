@@ -65,6 +65,10 @@ class BlockDesign(Protocol):
     def unused(self) -> Ints:
         """Blocks that are zero in every round, ascending: they can never be selected."""
 
+    @property
+    def coverage(self) -> Floats:
+        """(M,) how much each block was used; 0 where it is zero in every round."""
+
     def touched(self, blocks: Ints) -> Ints | None:
         """Rounds in which any of the blocks is not zero; None for all."""
 

@@ -31,6 +31,12 @@ class DenseBlocks:
         there = self._matrix.any(axis=0).reshape(self.n_blocks, self.block_size)
         return np.flatnonzero(~there.any(axis=1))
 
+    @property
+    def coverage(self) -> Floats:
+        """Energy of each block."""
+        energy = np.einsum("ij,ij->j", self._matrix, self._matrix)
+        return np.asarray(energy.reshape(self.n_blocks, self.block_size).sum(axis=1))
+
     def touched(self, blocks: Ints) -> Ints | None:
         """All rounds."""
         return None

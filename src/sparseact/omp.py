@@ -161,7 +161,7 @@ def _kept(
     rule: StoppingRule, log: Log, n_select: int | None, tol: float
 ) -> tuple[Ints, Floats | None, Floats, str]:
     """What a rule keeps of the path, which is made longer until that is settled."""
-    told = max(1, log.design.n_rounds // (2 * log.design.block_size))
+    told = max(1, log.n_rounds // (2 * log.design.block_size))
     most = min(log.design.n_blocks, told) if n_select is None else n_select
     n_steps = min(_STEPS, most)
     while True:

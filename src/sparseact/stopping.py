@@ -30,6 +30,11 @@ class Log:
     rewards: Floats
     selection: Selection
 
+    @property
+    def n_rounds(self) -> int:
+        """T, also of a log that is held in other coordinates."""
+        return int(getattr(self.design, "n_logged", self.design.n_rounds))
+
 
 class StoppingRule(ABC):
     """How many actions of a greedy path to keep."""
@@ -78,7 +83,7 @@ class ResidualNorm(StoppingRule):
 
     def count(self, log: Log, norms: Floats) -> int:
         """The first step whose residual is small enough."""
-        T = log.design.n_rounds
+        T = log.n_rounds
         level = self.noise_std * np.sqrt(T + 2 * np.sqrt(T * np.log(T)))
         return min(_first(norms <= level), len(norms) - 1)
 
@@ -159,7 +164,7 @@ class NoiseTest(StoppingRule):
 
         At most 1; NaN never, 1 where no round is left to tell the noise by.
         """
-        T, M, d = log.design.n_rounds, log.design.n_blocks, log.design.block_size
+        T, M, d = log.n_rounds, log.design.n_blocks, log.design.block_size
         drop = norms[:-1] ** 2 - norms[1:] ** 2
         left = np.arange(M, M - len(drop), -1)
         free = T - d * np.arange(1, len(drop) + 1)
@@ -218,7 +223,7 @@ class EBIC(_Least):
 
     def criterion(self, log: Log, norms: Floats) -> Floats:
         """(m + 1,) EBIC after each step; minus infinity where the rewards are met exactly."""
-        T, M, d = log.design.n_rounds, log.design.n_blocks, log.design.block_size
+        T, M, d = log.n_rounds, log.design.n_blocks, log.design.block_size
         m = np.arange(len(norms))
         gammaln = scipy.special.gammaln
         log_choices = gammaln(M + 1) - gammaln(m + 1) - gammaln(M - m + 1)
@@ -282,7 +287,11 @@ class CrossValidation(_Least):
         ------
         ValueError
             If there are more folds than rounds.
+        TypeError
+            If the rounds of the design cannot be told apart.
         """
+        if not hasattr(log.design, "rounds"):
+            raise TypeError("cross-validation wants a log whose rounds are at hand, one by one")
         design, rewards = cast(Divisible, log.design), log.rewards
         if self.n_folds > design.n_rounds:
             raise ValueError(f"n_folds must be at most T={design.n_rounds}, got {self.n_folds}")

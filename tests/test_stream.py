@@ -1,0 +1,139 @@
+"""A log that grows is solved as if it had been there from the start."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparseact import KhatriRaoDesign, block_omp
+from sparseact.estimator import DenseBlocks
+from sparseact.stopping import EBIC, CrossValidation, NoiseTest
+from sparseact.stream import Stream
+
+SELECTIONS = ("correlation", "whitened", "least_squares")
+
+
+def growing(rng, T=90, d=2, k=3, noise=0.3, sparse=True, n_pieces=4):
+    """A log whose actions appear over time: latents, activations, rewards, and its pieces."""
+    ends = [*np.sort(rng.choice(np.arange(1, T), n_pieces - 1, replace=False)).tolist(), T]
+    widths = np.sort(rng.integers(4, 14, n_pieces)).tolist()
+    M = widths[-1]
+    latents = rng.standard_normal((T, d))
+    used = (rng.random((T, M)) < 0.4).astype(float) if sparse else rng.choice([-1.0, 1.0], (T, M))
+    start, pieces = 0, []
+    for end, width in zip(ends, widths, strict=True):
+        used[start:end, width:] = 0.0
+        pieces.append((slice(start, end), width))
+        start = end
+    support = rng.choice(M, k, replace=False)
+    weights = rng.standard_normal((k, d))
+    rewards = np.einsum("tk,kd,td->t", used[:, support], weights, latents)
+    return latents, used, rewards + noise * rng.standard_normal(T), pieces
+
+
+def assert_same(found, plain):
+    assert found.support.tolist() == plain.support.tolist()
+    assert found.stop_reason == plain.stop_reason
+    assert found.rank == plain.rank
+    assert found.undiscoverable.tolist() == plain.undiscoverable.tolist()
+    scale = plain.residual_norms[0]
+    np.testing.assert_allclose(found.residual_norms, plain.residual_norms, atol=1e-9 * scale)
+    np.testing.assert_allclose(found.weights, plain.weights, rtol=1e-6, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    seed=st.integers(0, 10**6),
+    selection=st.sampled_from(SELECTIONS),
+    sparse=st.booleans(),
+    store=st.sampled_from([np.asarray, sp.csr_array]),
+    rule=st.sampled_from([None, NoiseTest(0.1), EBIC(0.5)]),
+)
+def test_after_every_piece_the_answer_is_that_from_scratch(seed, selection, sparse, store, rule):
+    rng = np.random.default_rng(seed)
+    latents, used, rewards, pieces = growing(rng, sparse=sparse)
+    stream = Stream(selection)
+    for where, width in pieces:
+        piece = KhatriRaoDesign(latents[where], store(used[where, :width]))
+        stream.add(piece, rewards[where])
+        whole = KhatriRaoDesign(latents[: where.stop], used[: where.stop, :width])
+        k = min(3, width) if rule is None else 4
+        plain = block_omp(whole, rewards[: where.stop], k, selection=selection, stopping=rule)
+        assert_same(stream.solve(k, stopping=rule), plain)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_more_can_be_asked_for_later(selection):
+    rng = np.random.default_rng(1)
+    latents, used, rewards, pieces = growing(rng)
+    stream = Stream(selection)
+    for where, width in pieces:
+        stream.add(KhatriRaoDesign(latents[where], used[where, :width]), rewards[where])
+    whole = KhatriRaoDesign(latents, used)
+    for k in (1, 5, 2, used.shape[1]):
+        assert_same(stream.solve(k), block_omp(whole, rewards, k, selection=selection))
+
+
+def test_old_rounds_are_not_looked_at_while_the_answer_holds():
+    rng = np.random.default_rng(2)
+    latents, signs = rng.standard_normal((2000, 2)), rng.choice([-1.0, 1.0], (2000, 30))
+    effects = np.einsum("tk,kd,td->t", signs[:, :3], np.ones((3, 2)), latents)
+    rewards = effects + 0.5 * rng.standard_normal(2000)
+    stream = Stream()
+    looks = []
+    for start in range(0, 2000, 100):
+        where = slice(start, start + 100)
+        stream.add(KhatriRaoDesign(latents[where], signs[where]), rewards[where])
+        assert {*stream.solve(3).support} == {0, 1, 2}
+        looks.append(stream.n_looks)
+    assert looks[0] == 1
+    assert looks[-1] == looks[0]
+
+
+def test_a_relevant_action_that_appears_later_is_found_and_old_weights_stay():
+    rng = np.random.default_rng(3)
+    latents, signs = rng.standard_normal((800, 2)), rng.choice([-1.0, 1.0], (800, 12))
+    signs[:400, 8:] = 0.0
+    weights = np.array([[1.0, 0.5], [0.0, 1.0], [1.0, -1.0]])
+    rewards = np.einsum("tk,kd,td->t", signs[:, [1, 5, 10]], weights, latents)
+    rewards += 0.1 * rng.standard_normal(800)
+    stream = Stream("whitened")
+    stream.add(KhatriRaoDesign(latents[:400], signs[:400, :8]), rewards[:400])
+    assert {*stream.solve(2).support} == {1, 5}
+    stream.add(KhatriRaoDesign(latents[400:], signs[400:]), rewards[400:])
+    found = stream.solve(3)
+    assert {*found.support} == {1, 5, 10}
+    np.testing.assert_allclose(found.weights[np.argsort(found.support)], weights, atol=0.05)
+
+
+def test_blocks_of_a_plain_matrix_can_arrive_in_pieces():
+    rng = np.random.default_rng(4)
+    matrix = rng.standard_normal((60, 12))
+    rewards = matrix[:, 3:6].sum(axis=1) + 0.1 * rng.standard_normal(60)
+    stream = Stream()
+    for where in (slice(0, 25), slice(25, 60)):
+        stream.add(DenseBlocks(matrix[where], 3), rewards[where])
+    assert_same(stream.solve(2), block_omp(DenseBlocks(matrix, 3), rewards, 2))
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_taken_in():
+    rng = np.random.default_rng(5)
+    latents, used = rng.standard_normal((20, 2)), rng.choice([-1.0, 1.0], (20, 5))
+    design, rewards = KhatriRaoDesign(latents, used), rng.standard_normal(20)
+    stream = Stream()
+    with pytest.raises(ValueError, match="there are no rounds yet"):
+        stream.solve(1)
+    stream.add(design, rewards)
+    before = stream.solve(2)
+    with pytest.raises(ValueError, match="new rounds have 4 actions, earlier ones 5"):
+        stream.add(KhatriRaoDesign(latents, used[:, :4]), rewards)
+    with pytest.raises(ValueError, match="have 1 dimensions, those of earlier rounds 2"):
+        stream.add(KhatriRaoDesign(latents[:, :1], used), rewards)
+    with pytest.raises(ValueError, match="rewards must have shape"):
+        stream.add(design, rewards[:-1])
+    with pytest.raises(TypeError, match="cross-validation wants a log whose rounds are at hand"):
+        stream.solve(stopping=CrossValidation())
+    with pytest.raises(ValueError, match="selection must be one of"):
+        Stream("best")
+    assert_same(stream.solve(2), before)
