@@ -762,3 +762,23 @@ def test_stopping_prices_each_rule_against_a_known_number(tmp_path):
     needed = of["rounds_needed_high"] - of["rounds_needed_low"]
     apart = (of["price_high"] - of["price_low"]) / of["price"]
     assert (apart < needed / of["rounds_needed"]).all()
+
+
+def test_a_rule_that_never_gets_there_costs_more_than_was_tried(tmp_path):
+    n_rounds = ladder(100)
+    cell = cell_of(n_rounds, noise_std=0.5)
+    exact = np.stack([outcomes(n_rounds, 100), first(np.full(len(n_rounds), 0.7))], axis=-1)
+    left = {
+        "n_rounds": np.array(n_rounds, dtype=np.int32),
+        "stopping": np.array([stopping.KNOWN, "capped"]),
+        "n_selected": np.full(exact.shape, 2, dtype=np.int32),
+        "n_correct": (1 + exact).astype(np.int32),
+    }
+    ds = stopping.collect([cell], reading(stop={cell.name: left}), SETTINGS)
+    of = on_disk(tmp_path, "stopping", ds).sel(
+        design="signed", signal_to_noise=2.0, stopping="capped", quantile=0.95
+    )
+    assert np.isnan(of["price"])
+    tried = 800 / needed_for(100, 0.95)  # over what is needed where k is known, at its upper end
+    assert 0.9 * tried < of["price_low"] <= tried
+    assert np.isnan(of["price_high"])

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparseact import KhatriRaoDesign, block_omp
+from sparseact import BlockOMP, KhatriRaoDesign, block_omp
 from sparseact.estimator import DenseBlocks
 from sparseact.stopping import EBIC, CrossValidation, NoiseTest
 from sparseact.stream import Stream
@@ -137,3 +137,26 @@ def test_what_does_not_fit_is_refused_and_nothing_is_taken_in():
     with pytest.raises(ValueError, match="selection must be one of"):
         Stream("best")
     assert_same(stream.solve(2), before)
+
+
+def test_the_estimator_learns_in_pieces_what_it_learns_at_once():
+    rng = np.random.default_rng(6)
+    latents, used, rewards, pieces = growing(rng)
+    model = BlockOMP(n_select=3, selection="whitened")
+    for where, width in pieces:
+        piece = KhatriRaoDesign(latents[where], used[where, :width])
+        model.partial_fit(piece, rewards[where])
+        assert model.n_features_in_ == 2 * width
+    whole = KhatriRaoDesign(latents, used)
+    at_once = BlockOMP(n_select=3, selection="whitened").fit(whole, rewards)
+    assert model.support_.tolist() == at_once.support_.tolist()
+    np.testing.assert_allclose(model.coef_, at_once.coef_, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(model.predict(whole), at_once.predict(whole), atol=1e-9)
+    matrix = whole.to_dense()
+    pieces = BlockOMP(n_select=3, block_size=2, selection="whitened")
+    for where in (slice(0, 30), slice(30, 31), slice(31, 90)):
+        pieces.partial_fit(matrix[where], rewards[where])
+    np.testing.assert_allclose(pieces.coef_, at_once.coef_, rtol=1e-7, atol=1e-10)
+    # A fit begins anew, and so does what is taken in after it.
+    pieces.fit(matrix[:50], rewards[:50]).partial_fit(matrix, rewards)
+    np.testing.assert_allclose(pieces.coef_, at_once.coef_, rtol=1e-7, atol=1e-10)

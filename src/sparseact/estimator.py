@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sparseact.arguments import LARGEST, integer, numbers
 from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.omp import block_omp
+from sparseact.omp import BlockOMPResult, block_omp
 from sparseact.rules import Selection
 from sparseact.stopping import StoppingRule
+from sparseact.stream import Stream
 
 
 class DenseBlocks:
@@ -130,32 +131,70 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         TypeError
             If ``n_select`` or ``block_size`` is not an integer, or X is sparse.
         """
-        design: KhatriRaoDesign | DenseBlocks
-        if isinstance(X, KhatriRaoDesign):
-            design = X
-            self.n_features_in_ = X.shape[1]
-        else:
-            matrix, y = _validated(self, X, y, y_numeric=True, ensure_min_samples=2)
-            numbers(matrix, "X", largest=LARGEST)
-            integer(self.block_size, "block_size")
-            if self.block_size < 1 or matrix.shape[1] % self.block_size:
-                raise ValueError(
-                    f"block_size={self.block_size} does not divide the {matrix.shape[1]} features"
-                )
-            design = DenseBlocks(matrix, self.block_size)
-        n_select = self.n_select
-        if n_select is None and self.residual_tol is None and self.stopping is None:
-            n_select = max(1, design.n_blocks // 10)
+        vars(self).pop("_stream", None)
+        design, y = self._design_of(X, y, reset=True)
         found = block_omp(
             design,
             y,
-            n_select,
+            self._most(design),
             residual_tol=self.residual_tol,
             selection=self.selection,
             stopping=self.stopping,
         )
+        return self._learn(found, design)
+
+    def partial_fit(self, X: npt.ArrayLike | KhatriRaoDesign, y: npt.ArrayLike) -> BlockOMP:
+        """Take in new rounds, and select and refit on all that were taken in so far.
+
+        What it finds is what :meth:`fit` would find on all of them, for the cost of the new ones
+        (:class:`~sparseact.stream.Stream`), which are kept. A :class:`~sparseact.KhatriRaoDesign`
+        may have more actions than before; these come last. What was given to :meth:`fit` is not
+        among the rounds taken in.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_blocks * block_size) or KhatriRaoDesign
+        y : array (n_samples,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`fit`, or if ``stopping`` wants all rounds at hand.
+        """
+        first = not hasattr(self, "_stream")
+        design, y = self._design_of(X, y, reset=first)
+        if first:
+            self._stream = Stream(self.selection)
+        self._stream.add(design, y)
+        found = self._stream.solve(
+            self._most(design), residual_tol=self.residual_tol, stopping=self.stopping
+        )
+        return self._learn(found, design)
+
+    def _design_of(
+        self, X: Any, y: Any, *, reset: bool
+    ) -> tuple[KhatriRaoDesign | DenseBlocks, Any]:
+        if isinstance(X, KhatriRaoDesign):
+            return X, y
+        least = 2 if reset else 1
+        matrix, y = _validated(self, X, y, y_numeric=True, ensure_min_samples=least, reset=reset)
+        numbers(matrix, "X", largest=LARGEST)
+        integer(self.block_size, "block_size")
+        if self.block_size < 1 or matrix.shape[1] % self.block_size:
+            raise ValueError(
+                f"block_size={self.block_size} does not divide the {matrix.shape[1]} features"
+            )
+        return DenseBlocks(matrix, self.block_size), y
+
+    def _most(self, design: KhatriRaoDesign | DenseBlocks) -> int | None:
+        if self.n_select is None and self.residual_tol is None and self.stopping is None:
+            return max(1, design.n_blocks // 10)
+        return self.n_select
+
+    def _learn(self, found: BlockOMPResult, design: KhatriRaoDesign | DenseBlocks) -> BlockOMP:
         coef = np.zeros((design.n_blocks, design.block_size))
         coef[found.support] = found.weights
+        self.n_features_in_ = coef.size
         self.coef_ = coef.ravel()
         self.support_ = found.support
         self.residual_norms_ = found.residual_norms

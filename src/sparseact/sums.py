@@ -87,9 +87,8 @@ class Products(NamedTuple):
     def plus(self, other: Products, n_actions: int) -> Products:
         """The sum of both."""
         if self.actions is None:
-            if other.actions is None and other.values.shape[1] > self.values.shape[1]:
-                return other.plus(self, n_actions)
-            actions, total = None, self.values
+            new = n_actions - self.values.shape[1]  # actions of later rounds
+            actions, total = None, np.pad(self.values, ((0, 0), (0, new), (0, 0)))
             where: Any = slice(other.values.shape[1]) if other.actions is None else other.actions
         elif other.actions is None:
             return other.plus(self, n_actions)

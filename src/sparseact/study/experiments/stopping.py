@@ -27,7 +27,8 @@ KNOWN = "k known"
 def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset:
     """One dataset over the design, b/σ, the stopping rule and T.
 
-    The price of not knowing k is a factor in the rounds needed. All rules choose on the same paths,
+    The price of not knowing k is a factor in the rounds needed, or a least factor where a
+    probability is not reached. All rules choose on the same paths,
     and replicates of the bootstrap are the same trials for all, so that it is a paired comparison.
     """
     left = {cell.name: read("stop", cell) for cell in cells}
@@ -58,6 +59,11 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
             ends, drawn[rule] = rounds_needed(cell, stopped["n_rounds"], exact, settings)
             put(ds, "rounds_needed", there, ends)
             put(ds, "final_recovery_probability", there, [end[-1] for end in share(exact)])
-            factor = ends[0] / ds["rounds_needed"].loc[{**place, "stopping": KNOWN}].values
-            put(ds, "price", there, (factor, *interval(drawn[rule] / drawn[KNOWN])))
+            least = ds["rounds_needed_high"].loc[{**place, "stopping": KNOWN}].values
+            known = ds["rounds_needed"].loc[{**place, "stopping": KNOWN}].values
+            low, high = interval(drawn[rule] / drawn[KNOWN])
+            # A probability that is not reached with the most rounds needs more than those.
+            beyond = np.isnan(ends[0]) & (share(exact)[2][-1] < np.array(settings.quantiles))
+            low = np.where(beyond, stopped["n_rounds"][-1] / least, low)
+            put(ds, "price", there, (ends[0] / known, low, high))
     return ds
