@@ -131,7 +131,7 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         TypeError
             If ``n_select`` or ``block_size`` is not an integer, or X is sparse.
         """
-        vars(self).pop("_stream", None)
+        self.__dict__.pop("_stream", None)
         design, y = self._design_of(X, y, reset=True)
         found = block_omp(
             design,
