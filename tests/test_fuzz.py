@@ -254,6 +254,7 @@ STAGES = {
     "decision_regret": ("recover", "decide"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("recover", "refit", "dense"),
+    "robustness": ("recover", "refit"),
 }
 KINDS = {
     "simulate": "log",
@@ -336,6 +337,16 @@ DESIGNS = [
     {"design": "multi", "actions_share": 0.1},
     {"design": "multi", "actions_share": 1.0},
 ]
+# Sizes that may go with each departure.
+SIZES = {
+    "student": (0.001, 0.25, 0.5),
+    "rademacher": (1.0,),
+    "heteroscedastic": (1e-6, 0.5, 3.0),
+    "autocorrelated": (1e-6, 0.9, 0.9999),
+    "nonlinear": (0.5, 100.0),
+    "bounded": (0.5, 0.9, 100.0),
+    "noisy_latents": (1e-6, 1.0, 100.0),
+}
 STRUCTURES = [
     {"design": "signed", "structure": structure, "weights": weights}
     for structure in ("equicorrelated", "twin", "aggregate")
@@ -371,14 +382,15 @@ def odd(draw, name):
         "bootstrap": 20,
         "seed": one(0, 2**63 - 1),
     }
-    plan = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1]}.get(name, DESIGNS)
+    plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "robustness": DESIGNS[:1]}
+    plan = plans.get(name, DESIGNS)
     grid = one(*plan)
     grid = {**grid, "n_actions": several("n_actions"), "latent_dim": several("latent_dim")}
     room = min(grid["n_actions"]) // (1 if name != "coherence" else 2)
     grid["sparsity"] = several("sparsity", lambda k: k <= max(room, 1))
     if one(True, False):
         grid["noise_std"] = several("noise_std", lambda s: s > 0 or not experiment.needs_noise)
-    if min(grid["latent_dim"]) > 1 and one(True, False):
+    if min(grid["latent_dim"]) > 1 and name != "robustness" and one(True, False):
         grid["condition_number"] = several("condition_number")
     if name == "coherence":
         grid["strength"] = several("strength")
@@ -399,6 +411,10 @@ def odd(draw, name):
         grid.setdefault("weights", one("sphere", "gaussian", "aligned"))
     grid["trials"] = one(1, 2, 3, 8)
     section["grids"] = [grid]
+    if name == "robustness":
+        departure = one(*SIZES)
+        sizes = st.lists(st.sampled_from(SIZES[departure]), min_size=1, max_size=3, unique=True)
+        section["grids"].append({**grid, "departure": departure, "departure_size": draw(sizes)})
     if "selection" in experiment.varies:
         also = [] if name == "coherence" else one([], ["whitened"], ["least_squares"])
         grid["selection"] = ["correlation", *also]

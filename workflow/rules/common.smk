@@ -102,6 +102,7 @@ STAGES = {
     "decision_regret": ("decide",),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
+    "robustness": ("recover", "refit"),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")

@@ -47,6 +47,10 @@ NOTEBOOKS = {
         "experiments": ("sparsity_necessity",),
         "figures": ("relative_error", "sparsity", "growth"),
     },
+    "robustness": {
+        "experiments": ("robustness",),
+        "figures": ("departures", "rounds_factor", "departed_coverage"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
