@@ -331,6 +331,7 @@ WRONG = [
     ({f"{GRID}.extra": 1}, f"{GRID}.extra: {UNKNOWN}"),
     ({f"{MULTI}.rounds.extra": 1}, f"{MULTI}.rounds.extra: {UNKNOWN}"),
     ({f"{SINGLE}.scarce.extra": 1}, f"{SINGLE}.scarce.extra: {UNKNOWN}"),
+    ({"extra": {"../up": {1: 2}}}, f"extra.'../up'.1: {UNKNOWN}"),
     ({"experiments.scaling_law": {}}, f"experiments.scaling_law: {UNKNOWN}"),
     ({"seed": ...}, "seed: this key is required"),
     ({"experiments": ...}, "experiments: this key is required"),

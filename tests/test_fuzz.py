@@ -33,6 +33,7 @@ from sparseact import (
     bounds,
     coherence,
     curves,
+    departures,
     group_lasso,
     inference,
     laws,
@@ -67,7 +68,7 @@ NUMBERS = [0, 1, 2, 3, -1, 7, 10**6, 2**31 - 1, 10**12, 10**400, 10**5000]
 NUMBERS += [0.0, -0.0, 0.5, 1.0, 1e-9, 1e9, 1e300, 1e-300, 5e-324, NAN, INF, -INF, 1j]
 TEXTS = ["", "a", "../up", "/abs", "nul\0", "two\nlines", "é", "\ud800", "x" * 10**5, "signed"]
 TEXTS += ["multi", "single", "twin", "aggregate", "equicorrelated", "gaussian", "aligned"]
-TEXTS += ["whitened", "least_squares", "group_lasso"]
+TEXTS += ["whitened", "least_squares", "group_lasso", "student", "bounded"]
 OTHERS = [None, True, False, b"bytes", {1, 2}, datetime.date(2026, 1, 8), (1, 2), {}, {"a": 1}]
 OTHERS += [{1: 2}, {None: 0}, [], [[]], [[1]], [None], [1, 1], [1, 2, 3], list(range(1, 10**5))]
 OTHERS += [[one] for one in NUMBERS]
@@ -643,6 +644,8 @@ CALLS = {
         {"scenario": SCENARIO, "n_rounds": 9, "seed": 1, "trial": 0},
     ),
     "latent_scales": (simulate.latent_scales, {"scenario": SCENARIO}),
+    "score_variance": (departures.score_variance, {"scenario": SCENARIO}),
+    "limit_error": (departures.limit_error, {"scenario": SCENARIO}),
     "draw_states": (
         simulate.draw_states,
         {"scenario": SCENARIO, "n_states": 9, "seed": 1, "trial": 0},
@@ -739,7 +742,9 @@ def test_every_public_function_is_called():
     called = {name.partition(",")[0].rpartition(".")[2] for name in CALLS}
     # Those who call these ask what arguments may be.
     inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping"}
-    for module in (bounds, coherence, curves, group_lasso, inference, laws, omp, simulate):
+    inner |= {"student_scale", "draw_noise", "follow", "add_curvature", "add_bounded", "across"}
+    modules = (bounds, coherence, curves, departures, group_lasso, inference, laws, omp, simulate)
+    for module in modules:
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}
         assert own - inner <= called, module.__name__

@@ -503,7 +503,8 @@ def _strange_keys(value: Any, path: str = "") -> Iterator[str]:
         for key, inner in value.items():
             where = f"{path}." if path else ""
             if isinstance(key, str) and key.isprintable():
-                yield from _strange_keys(inner, f"{where}{key}")
+                plain = key if key.isidentifier() else _shown(key)
+                yield from _strange_keys(inner, f"{where}{plain}")
             else:
                 yield f"{where}{_shown(key)}: {_UNKNOWN}"
     elif isinstance(value, list):
