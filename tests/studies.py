@@ -112,17 +112,33 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [1]
             n_rounds: [16, 32, 64]
+      robustness:
+        grids:
+          - design: signed
+            noise_std: [1.0]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
+          - design: signed
+            noise_std: [1.0]
+            departure: bounded
+            departure_size: [0.5]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 11,
-    "recover": 11,
+    "simulate": 13,
+    "recover": 13,
     "rival": 1,
     "detect": 1,
     "stop": 1,
-    "refit": 4,
+    "refit": 6,
     "decide": 1,
     "dense": 2,
     "diagnose": 2,

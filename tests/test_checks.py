@@ -141,6 +141,26 @@ def stopping():
     return ds
 
 
+def robustness():
+    ds = empty(
+        "robustness",
+        {
+            "departure": ["none", "student", "bounded"],
+            "departure_size": [0.0, 0.5],
+            "n_rounds": ROUNDS,
+            "quantile": [0.5, 0.95],
+        },
+    )
+    ideal = {"departure": "none", "departure_size": 0.0}
+    put(ds, "recovery_probability", ideal, around(np.full(4, 0.995), 0.004))
+    put(ds, "interval_coverage", ideal, around(np.full(4, 0.95), 0.01))
+    for departure, share in (("student", RISING), ("bounded", RISING[::-1])):
+        at = {"departure": departure, "departure_size": 0.5}
+        put(ds, "recovery_probability", at, around(share * 0.97))
+        put(ds, "rounds_needed", at, around([30, 60], 2))
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -153,6 +173,7 @@ GOOD = {
         lower_bounds,
         sparsity_necessity,
         stopping,
+        robustness,
     )
 }
 
@@ -185,6 +206,9 @@ def test_good_results_pass(name):
         ("lower_bounds", "map_error_probability", lambda v: v + 0.3, "overconfident"),
         ("stopping", "recovery_probability", lambda v: v[..., ::-1], "recovery rises"),
         ("stopping", "false_positives", lambda v: v + 0.1, "as many are missed as are wrong"),
+        ("robustness", "recovery_probability", lambda v: v[..., ::-1], "but under a bounded"),
+        ("robustness", "interval_coverage", lambda v: v - 0.1, "where nothing departs"),
+        ("robustness", "rounds_needed", lambda v: v[..., ::-1], "rise with the quantile"),
         (
             "sparsity_necessity",
             "relative_error",

@@ -109,6 +109,11 @@ BASE = yaml.safe_load(
         most_actions: 4
         grids:
           - {<<: *plain, n_rounds: [16, 32, 64]}
+      robustness:
+        grids:
+          - {<<: *plain, noise_std: [0.5]}
+          - {<<: *plain, noise_std: [0.5], departure: student, departure_size: [0.25, 0.5]}
+          - {<<: *plain, noise_std: [0.5], departure: bounded, departure_size: [0.5]}
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -122,6 +127,7 @@ REFIT = "experiments.refit_error.grids[0]"
 BOUNDS = "experiments.lower_bounds.grids[0]"
 DENSE = "experiments.sparsity_necessity.grids[0]"
 STOP = "experiments.stopping"
+STUDENT = "experiments.robustness.grids[1]"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -242,6 +248,8 @@ def test_a_grid_has_its_own_noise_weights_and_trials_where_it_says_so():
         ("refit_error", "condition_number", [1.0, 10.0]),
         ("coverage", "scarce_after", [50, 30, 30]),
         ("sparsity_necessity", "sparsity", [1, 8]),
+        ("robustness", "departure", ["none", "student", "student", "bounded"]),
+        ("robustness", "departure_size", [0.0, 0.25, 0.5, 0.5]),
     ],
 )
 def test_every_axis_of_a_grid_reaches_its_scenarios(experiment, field, values):
@@ -331,6 +339,7 @@ WRONG = [
     ({f"{GRID}.extra": 1}, f"{GRID}.extra: {UNKNOWN}"),
     ({f"{MULTI}.rounds.extra": 1}, f"{MULTI}.rounds.extra: {UNKNOWN}"),
     ({f"{SINGLE}.scarce.extra": 1}, f"{SINGLE}.scarce.extra: {UNKNOWN}"),
+    ({"extra": {"../up": {1: 2}}}, f"extra.'../up'.1: {UNKNOWN}"),
     ({"experiments.scaling_law": {}}, f"experiments.scaling_law: {UNKNOWN}"),
     ({"seed": ...}, "seed: this key is required"),
     ({"experiments": ...}, "experiments: this key is required"),
@@ -515,6 +524,39 @@ WRONG = [
         "n_actions M=64 with sparsity k=4 has 635376 supports; all are enumerated, so at most",
     ),
     ({f"{BOUNDS}.sparsity": [9]}, f"{BOUNDS}: sparsity k=9 must not exceed n_actions M=8"),
+    # departures
+    ({f"{STUDENT}.departure": "late"}, f"{STUDENT}.departure: Input should be 'none', 'student',"),
+    ({f"{STUDENT}.departure_size": []}, f"{STUDENT}.departure_size: List should have at least 1"),
+    ({f"{STUDENT}.departure_size": [-0.1]}, f"{STUDENT}.departure_size[0]: Input should be great"),
+    ({f"{STUDENT}.departure_size": [NAN]}, f"{STUDENT}.departure_size[0]: Input should be"),
+    ({f"{STUDENT}.departure_size": [0.5] * 2}, f"{STUDENT}: departure_size names a value twice"),
+    (
+        {f"{STUDENT}.departure_size": [0.75]},
+        f"{STUDENT}: departure_size must be within [0.001, 0.5] with departure 'student' (one over",
+    ),
+    ({f"{STUDENT}.departure_size": ...}, f"{STUDENT}: departure_size must be within [0.001, 0.5]"),
+    ({f"{STUDENT}.departure": ...}, f"{STUDENT}: departure_size must be 0 with departure 'none'"),
+    ({f"{STUDENT}.condition_number": [2.0]}, f"{STUDENT}: departure 'student' needs condition_num"),
+    (
+        {f"{DENSE}.departure": "student", f"{DENSE}.departure_size": [0.5]},
+        f"{DENSE}.departure: 'student' does not go with sparsity_necessity",
+    ),
+    (
+        {
+            f"{STUDENT}.departure_size": [0.5],
+            "experiments.robustness.grids[2].departure": "student",
+        },
+        "experiments.robustness.grids[2] asks for signed_M8_k2_d2_b1_s0.5_student0.5 with",
+    ),
+    (
+        {
+            "experiments.robustness.grids[0].departure": "rademacher",
+            "experiments.robustness.grids[0].departure_size": [1.0],
+        },
+        "experiments.robustness.grids: one of them must have no departure, for comparison",
+    ),
+    ({f"{STUDENT}.noise_std": [1.0]}, "experiments.robustness.grids: noise_std must be the same"),
+    ({f"{STUDENT}.noise_std": [0.0]}, f"{STUDENT}.noise_std: must be positive in robustness"),
     # what an experiment has no axis for
     (
         {f"{MULTI}.noise_std": [0.25]},

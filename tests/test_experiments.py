@@ -7,6 +7,7 @@ from scipy.special import expit, logit
 
 from sparseact import Scenario
 from sparseact.curves import wilson
+from sparseact.departures import student_scale
 from sparseact.study import store
 from sparseact.study.cell import Cell
 from sparseact.study.experiments import (
@@ -17,6 +18,7 @@ from sparseact.study.experiments import (
     lower_bounds,
     phase_transition,
     refit_error,
+    robustness,
     scaling_law,
     signal_strength,
     sparsity_necessity,
@@ -782,3 +784,126 @@ def test_a_rule_that_never_gets_there_costs_more_than_was_tried(tmp_path):
     tried = 800 / needed_for(100, 0.95)  # over what is needed where k is known, at its upper end
     assert 0.9 * tried < of["price_low"] <= tried
     assert np.isnan(of["price_high"])
+
+
+# -- robustness ----------------------------------------------------------------------------------
+
+
+def refitted(cell, exact, covered, error):
+    """A refit whose intervals, ten a trial, cover in the shares given for every T."""
+    shape = exact.shape
+    return {
+        "n_rounds": np.array(cell.n_rounds, dtype=np.int32),
+        "exact_recovery": exact,
+        "squared_error": np.full(shape, error),
+        "oracle_error": np.ones(shape),
+        "least_eigenvalue": np.ones(shape),
+        "n_covered": np.broadcast_to(np.round(10 * np.array(covered)).astype(np.int32), shape),
+        "n_intervals": np.full(shape, 10, dtype=np.int32),
+    }
+
+
+def robust(needed, covered, error=1.0, hopeless=()):
+    """Collected from cells by (departure, size), with the rounds needed for one half of each."""
+    rounds = ladder(300)
+    read_recovery, read_refit, cells = {}, {}, []
+    for (departure, size), at in needed.items():
+        one = cell_of(rounds, noise_std=2.0, departure=departure, departure_size=size)
+        exact = outcomes(rounds, at)
+        if (departure, size) in hopeless:
+            exact = first(np.full(len(rounds), 0.01))
+        cells.append(one)
+        read_recovery[one.name] = recovery(one, exact)
+        cover = covered.get((departure, size), 0.9)
+        read_refit[one.name] = refitted(one, exact, cover, error)
+    return robustness.collect(
+        cells, reading(recover=read_recovery, refit=read_refit), SETTINGS
+    ), cells
+
+
+IDEAL = ("none", 0.0)
+
+
+def test_robustness_finds_factors_and_where_they_hurt(tmp_path):
+    needed = {
+        IDEAL: 200,
+        ("student", 0.2): 240,
+        ("student", 0.4): 400,
+        ("nonlinear", 0.5): 200,
+        ("nonlinear", 1.0): 220,
+        ("bounded", 0.5): 250,
+        ("bounded", 1.5): 300,
+    }
+    covered = {IDEAL: 1.0, ("student", 0.2): 1.0, ("student", 0.4): 0.8, ("nonlinear", 0.5): 0.7}
+    ds, cells = robust(needed, covered, error=0.5, hopeless=[("bounded", 1.5)])
+    ds = on_disk(tmp_path, "robustness", ds)
+    for (departure, size), at in needed.items():
+        place = {"departure": departure, "departure_size": size}
+        assert int(ds["n_trials"].sel(place)) == TRIALS
+        np.testing.assert_allclose(ds["relative_error"].sel(place), 0.25)  # k b² is 2
+        for q in QUANTILES:
+            there = {**place, "quantile": q}
+            if (departure, size) == ("bounded", 1.5):
+                assert missing(ds, "rounds_factor", there)
+                continue
+            assert_estimate(ds, "rounds_needed", there, needed_for(at, q))
+            assert_estimate(ds, "rounds_factor", there, at / 200)
+    # 1.2 at size 0.2 and 2 at 0.4: 1.5 in between, at three eighths of the way.
+    half = {"quantile": 0.5}
+    assert_estimate(ds, "harmful_size", {"departure": "student", **half}, 0.275)
+    assert_estimate(ds, "undercovering_size", {"departure": "student"}, 0.3)
+    assert_estimate(ds, "undercovering_size", {"departure": "nonlinear"}, 1 / 6)
+    # Never so many: more than the greatest size.
+    mild = ds.sel(departure="nonlinear", **half)
+    assert np.isnan(mild["harmful_size"])
+    assert float(mild["harmful_size_low"]) == 1.0
+    # Rounds needed beyond all that were tried count as the most.
+    most = cells[0].n_rounds[-1] / 200
+    crossing = 0.5 + (1.5 - 1.25) / (most - 1.25)
+    assert_estimate(ds, "harmful_size", {"departure": "bounded", **half}, crossing)
+    for name in ("harmful_size", "undercovering_size"):
+        assert missing(ds, name, {"departure": "none"})
+    # As selected there are two irrelevant actions where recovery is not exact.
+    wrong = ds["false_positives"].sel(departure="none", departure_size=0.0)
+    share = ds["recovery_probability"].sel(departure="none", departure_size=0.0)
+    np.testing.assert_allclose(wrong, 2 * (1 - share), atol=1e-12)
+
+
+def test_robustness_has_its_theory_beside_it():
+    needed = {IDEAL: 200, ("student", 0.25): 240, ("student", 0.5): 300, ("bounded", 0.5): 250}
+    ds, _ = robust(needed, {})
+    factor = ds["variance_factor"]
+    # Two effects of norm 1 in two dimensions and noise of variance 4: 2 (1 + 2/2) + 4.
+    noise = 4 * student_scale(4) ** 2 * 2
+    np.testing.assert_allclose(
+        factor.sel(departure="student", departure_size=0.25), (4 + noise) / 8
+    )
+    assert np.isnan(factor.sel(departure="student", departure_size=0.5))  # without a variance
+    assert np.isnan(factor.sel(departure="bounded", departure_size=0.5))  # not through variance
+    np.testing.assert_allclose(factor.sel(departure="none", departure_size=0.0), 1)
+    limit = ds["limit_error"].sel(departure="bounded", departure_size=0.5)
+    np.testing.assert_allclose(limit, 0.25 / (2 * np.pi))
+
+
+def test_intervals_that_never_fail_have_no_such_size():
+    needed = {IDEAL: 200, ("rademacher", 1.0): 200}
+    ds, _ = robust(needed, {IDEAL: 1.0, ("rademacher", 1.0): 1.0})
+    found = ds.sel(departure="rademacher")
+    assert np.isnan(found["undercovering_size"])
+    assert float(found["undercovering_size_low"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.2, 2.0], 1 + (1.5 - 1.2) / 0.8),
+        ([1.0, np.nan, 2.0], 1.0),
+        ([1.0, 1.1, 1.2], np.inf),
+        ([1.0, np.nan, 1.2], np.nan),
+        ([1.6, 1.1, 1.2], 0.0),
+        ([np.nan] * 3, np.nan),
+    ],
+)
+def test_where_a_level_is_first_reached(values, expected):
+    found = robustness._crossing(np.array([0.0, 1.0, 2.0]), np.array(values), 1.5)
+    np.testing.assert_allclose(found, expected)

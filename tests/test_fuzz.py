@@ -33,6 +33,7 @@ from sparseact import (
     bounds,
     coherence,
     curves,
+    departures,
     group_lasso,
     inference,
     laws,
@@ -68,7 +69,7 @@ NUMBERS = [0, 1, 2, 3, -1, 7, 10**6, 2**31 - 1, 10**12, 10**400, 10**5000]
 NUMBERS += [0.0, -0.0, 0.5, 1.0, 1e-9, 1e9, 1e300, 1e-300, 5e-324, NAN, INF, -INF, 1j]
 TEXTS = ["", "a", "../up", "/abs", "nul\0", "two\nlines", "é", "\ud800", "x" * 10**5, "signed"]
 TEXTS += ["multi", "single", "twin", "aggregate", "equicorrelated", "gaussian", "aligned"]
-TEXTS += ["whitened", "least_squares", "group_lasso"]
+TEXTS += ["whitened", "least_squares", "group_lasso", "student", "bounded"]
 OTHERS = [None, True, False, b"bytes", {1, 2}, datetime.date(2026, 1, 8), (1, 2), {}, {"a": 1}]
 OTHERS += [{1: 2}, {None: 0}, [], [[]], [[1]], [None], [1, 1], [1, 2, 3], list(range(1, 10**5))]
 OTHERS += [[one] for one in NUMBERS]
@@ -256,6 +257,7 @@ STAGES = {
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("recover", "refit", "dense"),
     "stopping": ("stop",),
+    "robustness": ("recover", "refit"),
 }
 KINDS = {
     "simulate": "log",
@@ -340,6 +342,16 @@ DESIGNS = [
     {"design": "multi", "actions_share": 0.1},
     {"design": "multi", "actions_share": 1.0},
 ]
+# Sizes that may go with each departure.
+SIZES = {
+    "student": (0.001, 0.25, 0.5),
+    "rademacher": (1.0,),
+    "heteroscedastic": (1e-6, 0.5, 3.0),
+    "autocorrelated": (1e-6, 0.9, 0.9999),
+    "nonlinear": (0.5, 100.0),
+    "bounded": (0.5, 0.9, 100.0),
+    "noisy_latents": (1e-6, 1.0, 100.0),
+}
 STRUCTURES = [
     {"design": "signed", "structure": structure, "weights": weights}
     for structure in ("equicorrelated", "twin", "aggregate")
@@ -375,14 +387,15 @@ def odd(draw, name):
         "bootstrap": 20,
         "seed": one(0, 2**63 - 1),
     }
-    plan = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1]}.get(name, DESIGNS)
+    plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "robustness": DESIGNS[:1]}
+    plan = plans.get(name, DESIGNS)
     grid = one(*plan)
     grid = {**grid, "n_actions": several("n_actions"), "latent_dim": several("latent_dim")}
     room = min(grid["n_actions"]) // (1 if name != "coherence" else 2)
     grid["sparsity"] = several("sparsity", lambda k: k <= max(room, 1))
     if one(True, False):
         grid["noise_std"] = several("noise_std", lambda s: s > 0 or not experiment.needs_noise)
-    if min(grid["latent_dim"]) > 1 and one(True, False):
+    if min(grid["latent_dim"]) > 1 and name != "robustness" and one(True, False):
         grid["condition_number"] = several("condition_number")
     if name == "coherence":
         grid["strength"] = several("strength")
@@ -405,6 +418,10 @@ def odd(draw, name):
         grid.setdefault("weights", one("sphere", "gaussian", "aligned"))
     grid["trials"] = one(1, 2, 3, 8)
     section["grids"] = [grid]
+    if name == "robustness":
+        departure = one(*SIZES)
+        sizes = st.lists(st.sampled_from(SIZES[departure]), min_size=1, max_size=3, unique=True)
+        section["grids"].append({**grid, "departure": departure, "departure_size": draw(sizes)})
     if "selection" in experiment.varies:
         also = [] if name == "coherence" else one([], ["whitened"], ["least_squares"])
         grid["selection"] = ["correlation", *also]
@@ -642,6 +659,8 @@ CALLS = {
         {"scenario": SCENARIO, "n_rounds": 9, "seed": 1, "trial": 0},
     ),
     "latent_scales": (simulate.latent_scales, {"scenario": SCENARIO}),
+    "score_variance": (departures.score_variance, {"scenario": SCENARIO}),
+    "limit_error": (departures.limit_error, {"scenario": SCENARIO}),
     "draw_states": (
         simulate.draw_states,
         {"scenario": SCENARIO, "n_states": 9, "seed": 1, "trial": 0},
@@ -738,7 +757,9 @@ def test_every_public_function_is_called():
     called = {name.partition(",")[0].rpartition(".")[2] for name in CALLS}
     # Those who call these ask what arguments may be.
     inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping", "path_weights"}
-    for module in (bounds, coherence, curves, group_lasso, inference, laws, omp, simulate):
+    inner |= {"student_scale", "draw_noise", "follow", "add_curvature", "add_bounded", "across"}
+    modules = (bounds, coherence, curves, departures, group_lasso, inference, laws, omp, simulate)
+    for module in modules:
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}
         assert own - inner <= called, module.__name__

@@ -25,10 +25,20 @@ DESIGNS = [SINGLE, MULTI, SIGNED]
 EQUICORRELATED = replace(SIGNED, structure="equicorrelated", strength=0.4)
 TWIN = replace(SIGNED, structure="twin", strength=0.7)
 AGGREGATE = replace(SIGNED, structure="aggregate", strength=1.0)
+# A few of each kind; tests/test_departures.py says what each is.
+DEPARTED = [
+    *(replace(one, departure="student", departure_size=0.5) for one in DESIGNS),
+    replace(SIGNED, departure="rademacher", departure_size=1.0),
+    replace(MULTI, departure="heteroscedastic", departure_size=0.7),
+    replace(SINGLE, departure="autocorrelated", departure_size=0.9),
+    replace(SIGNED, departure="nonlinear", departure_size=0.8),
+    replace(SIGNED, departure="bounded", departure_size=0.4),
+    replace(MULTI, departure="noisy_latents", departure_size=0.6),
+]
 SCARCE = [replace(one, scarce_after=25) for one in (SINGLE, MULTI)]
 EVERY = [
     *(replace(one, weights=weights) for one in DESIGNS for weights in ("sphere", "gaussian")),
-    *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE),
+    *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE, *DEPARTED),
     replace(SIGNED, condition_number=50.0, weights="aligned"),
 ]
 
@@ -83,6 +93,20 @@ def assert_same_bits(one, other):
         ({"scarce_after": -1}, "scarce_after must not be negative, got -1"),
         ({"scarce_after": 5, "actions_per_round": 11}, "rounds that leave actions out"),
         ({"scarce_after": 5, "design": "signed"}, "rounds that leave actions out"),
+        ({"departure": "late"}, "departure must be one of"),
+        ({"departure_size": 0.5}, r"departure_size must be 0 with departure 'none' \(nothing dep"),
+        ({"departure": "student"}, r"departure_size must be within \[0.001, 0.5\] with departure"),
+        ({"departure": "student", "departure_size": 0.6}, "one over the degrees of freedom"),
+        ({"departure": "rademacher", "departure_size": 0.5}, "must be 1 with departure 'rademach"),
+        ({"departure": "heteroscedastic", "departure_size": 4.0}, r"within \[1e-06, 3\]"),
+        ({"departure": "autocorrelated", "departure_size": 1.0}, r"within \[1e-06, 0.9999\]"),
+        ({"departure": "nonlinear", "departure_size": -1.0}, r"within \[1e-06, 100\]"),
+        ({"departure": "noisy_latents", "departure_size": np.nan}, "departure_size"),
+        (
+            {"departure": "nonlinear", "departure_size": 1.0, "condition_number": 2.0},
+            "departure 'nonlinear' needs condition_number 1",
+        ),
+        ({"departure": "bounded", "departure_size": 0.3}, "'bounded' needs design 'signed'"),
     ],
 )
 def test_bad_scenarios_are_named(changes, message):
@@ -98,6 +122,13 @@ def test_decoys_need_room(structure, n_decoys):
     assert least.n_decoys == n_decoys
     with pytest.raises(ValueError, match=f"6 relevant actions and {n_decoys} decoys"):
         replace(least, n_actions=5 + n_decoys)
+
+
+def test_a_seeming_effect_needs_an_action():
+    departed = replace(SIGNED, departure="bounded", departure_size=0.3)
+    assert departed.n_decoys == 1
+    with pytest.raises(ValueError, match="11 relevant actions and 1 decoys"):
+        replace(departed, sparsity=11)
 
 
 def test_the_bounds_themselves_are_allowed():
@@ -152,7 +183,18 @@ scarce = st.builds(
     latent_dim=st.integers(1, 3),
     scarce_after=st.integers(0, 2**31),
 )
-scenarios |= conditioned | structured | scarce
+departed = st.builds(
+    Scenario,
+    design=st.just("signed"),
+    n_actions=st.integers(9, 12),
+    sparsity=st.integers(1, 3),
+    latent_dim=st.integers(1, 3),
+    departure=st.sampled_from(
+        ["student", "heteroscedastic", "autocorrelated", "nonlinear", "bounded", "noisy_latents"]
+    ),
+    departure_size=st.floats(0.001, 0.5),
+)
+scenarios |= conditioned | structured | scarce | departed
 
 
 @given(scenarios, scenarios)
@@ -179,10 +221,12 @@ def test_a_name_is_what_it_was():
     assert SCARCE[0].name == "single_M11_k3_d2_b1_s0.5_scarce25"
     worst = replace(AGGREGATE, weights="aligned", condition_number=50.0)
     assert worst.name == "signed_M11_k3_d2_b1_s0.5_aligned_c50_aggregate1"
+    assert DEPARTED[0].name == "single_M11_k3_d2_b1_s0.5_student0.5"
 
 
 def test_what_is_not_asked_for_changes_no_name():
     plain = {"condition_number": 1.0, "structure": "independent", "strength": 0.0}
+    plain |= {"departure": "none", "departure_size": 0.0}
     for scenario in DESIGNS:
         told = replace(scenario, **plain, weights="sphere", scarce_after=0)
         assert told == scenario
@@ -377,7 +421,10 @@ def test_gaussian_weights_are_normal_with_mean_square_b_squared(latent_dim):
     assert ALPHA < scipy.stats.chi2.sf((weights**2).sum() * latent_dim / 9, n) < 1 - ALPHA
 
 
-@every_scenario
+LINEAR = [one for one in EVERY if one.departure not in ("nonlinear", "bounded", "noisy_latents")]
+
+
+@pytest.mark.parametrize("scenario", LINEAR, ids=lambda one: one.name)
 def test_rewards_without_noise_are_the_dense_product(scenario):
     scenario = replace(scenario, noise_std=0.0)
     for trial in range(5):

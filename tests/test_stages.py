@@ -31,6 +31,7 @@ SEED, TRIALS, STATES = 3, 4, 200
 SIGNED = Scenario(design="signed", n_actions=10, sparsity=2, latent_dim=2)
 TWIN = replace(SIGNED, structure="twin", strength=0.8)
 GAUSSIAN = replace(SIGNED, weights="gaussian")
+BOUNDED = replace(SIGNED, departure="bounded", departure_size=0.5)
 SINGLE = Scenario(design="single", n_actions=6, sparsity=2, latent_dim=2, scarce_after=80)
 MULTI = replace(SINGLE, design="multi", actions_per_round=3)
 
@@ -60,6 +61,8 @@ STAGES = {
     "detect": ("detection", SINGLE, LATE),
     "stop": ("stopped", SIGNED, (20, 33, 60)),
     "refit": ("refit", SIGNED, (2, 4, 8, 60)),
+    "simulate, bounded": ("log", BOUNDED, (8, 20, 60)),
+    "refit, bounded": ("refit", BOUNDED, (4, 8, 60)),
     "decide": ("decision", SIGNED, (2, 4, 60)),
     "dense": ("dense", GAUSSIAN, (2, 10, 20, 60)),
     "diagnose": ("diagnosis", TWIN, (8, 20, 60)),

@@ -11,6 +11,27 @@ from sparseact.arguments import integer, require_number
 Design = Literal["single", "multi", "signed"]
 Weights = Literal["sphere", "gaussian", "aligned"]
 Structure = Literal["independent", "equicorrelated", "twin", "aggregate"]
+Departure = Literal[
+    "none",
+    "student",
+    "rademacher",
+    "heteroscedastic",
+    "autocorrelated",
+    "nonlinear",
+    "bounded",
+    "noisy_latents",
+]
+# The sizes that a departure can have, least and greatest, and what they mean.
+_SIZES: dict[str, tuple[float, float, str]] = {
+    "none": (0.0, 0.0, "nothing departs"),
+    "student": (0.001, 0.5, "one over the degrees of freedom"),
+    "rademacher": (1.0, 1.0, "the noise takes two values, and that is all"),
+    "heteroscedastic": (1e-6, 3.0, "how fast the log of the deviation grows with the state"),
+    "autocorrelated": (1e-6, 0.9999, "the correlation of one round's state with the next's"),
+    "nonlinear": (1e-6, 100.0, "the effect's deviation in units of the signal"),
+    "bounded": (1e-6, 100.0, "the bound in units of the signal"),
+    "noisy_latents": (1e-6, 100.0, "the error's deviation in units of the state's"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +70,13 @@ class Scenario:
     scarce_after : int
         For ``single`` and ``multi``, where positive: one relevant action, the scarce one, is never
         used in so many first rounds, and in every round after them.
+    departure : str
+        How the log departs from what the theory assumes: not at all ("none"), in its noise
+        ("student", "rademacher", "heteroscedastic"), its latent states ("autocorrelated",
+        "noisy_latents") or its reward ("nonlinear", "bounded"); :mod:`sparseact.departures` says
+        what each is. With a departure the states are well conditioned.
+    departure_size : float
+        How far it departs, in the units of the departure; 0 where nothing departs.
 
     Raises
     ------
@@ -70,10 +98,17 @@ class Scenario:
     structure: Structure = "independent"
     strength: float = 0.0
     scarce_after: int = 0
+    departure: Departure = "none"
+    departure_size: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
-        for name, kind in (("design", Design), ("weights", Weights), ("structure", Structure)):
+        for name, kind in (
+            ("design", Design),
+            ("weights", Weights),
+            ("structure", Structure),
+            ("departure", Departure),
+        ):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in get_args(kind):
                 raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
@@ -81,7 +116,7 @@ class Scenario:
             integer(getattr(self, name), name, low=1)
         for name in ("actions_per_round", "scarce_after"):
             integer(getattr(self, name), name)
-        for name in ("signal", "noise_std", "condition_number", "strength"):
+        for name in ("signal", "noise_std", "condition_number", "strength", "departure_size"):
             require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
@@ -120,10 +155,31 @@ class Scenario:
             self.design == "signed" or self.actions_per_round >= self.n_actions
         ):
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
+        self._check_departure()
+
+    def _check_departure(self) -> None:
+        low, high, meaning = _SIZES[self.departure]
+        if not low <= self.departure_size <= high:
+            allowed = f"within [{low:g}, {high:g}]" if low < high else f"{low:g}"
+            raise ValueError(
+                f"departure_size must be {allowed} with departure {self.departure!r} ({meaning}), "
+                f"got {self.departure_size}"
+            )
+        if self.departure == "none":
+            return
+        if self.condition_number != 1:
+            raise ValueError(f"departure {self.departure!r} needs condition_number 1")
+        if self.departure == "bounded" and (self.design, self.structure) != (
+            "signed",
+            "independent",
+        ):
+            raise ValueError("departure 'bounded' needs design 'signed', structure 'independent'")
 
     @property
     def n_decoys(self) -> int:
-        """Irrelevant actions that imitate relevant ones."""
+        """Irrelevant actions that imitate relevant ones, or seem to have an effect."""
+        if self.departure == "bounded":
+            return 1
         return {"twin": self.sparsity, "aggregate": 1}.get(self.structure, 0)
 
     @property
@@ -142,6 +198,8 @@ class Scenario:
             name += f"_{self.structure}{_digits(self.strength)}"
         if self.scarce_after:
             name += f"_scarce{self.scarce_after}"
+        if self.departure != "none":
+            name += f"_{self.departure}{_digits(self.departure_size)}"
         return name
 
     @property

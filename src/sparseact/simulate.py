@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sparseact import departures
 from sparseact.arguments import MOST_ROUNDS, instance, integer
 from sparseact.scenario import Scenario
 
@@ -27,7 +28,8 @@ class TrialLog:
     Attributes
     ----------
     latents : float32 array (T, d)
-        Standard normal, drawn in single precision to keep logs small; arithmetic is in double.
+        As logged. Standard normal, drawn in single precision to keep logs small; arithmetic is in
+        double.
     activations : array
         ``signed``: uint8 (T, ⌈M/8⌉), one bit an action, most significant first, 1 for +1 and 0 for
         -1. Otherwise ascending action ids (T, B) in the smallest unsigned type that fits.
@@ -37,7 +39,8 @@ class TrialLog:
         Rows of W* on the support, in units of the reward.
     rewards : array (T,)
     decoys : int array (n_decoys,)
-        Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``.
+        Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``. With
+        a ``bounded`` departure, the one that seems to have an effect.
     scarce : int or None
         The relevant action that is used late only, where the scenario has one.
     """
@@ -89,15 +92,29 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     latents = latents_rng.standard_normal((n_rounds, scenario.latent_dim), dtype=np.float32)
     if scenario.condition_number != 1:
         latents *= latent_scales(scenario).astype(np.float32)
+    if scenario.departure == "autocorrelated":
+        latents = departures.follow(latents, scenario.departure_size)
     if scenario.design == "signed":
         activations = _draw_signs(scenario, n_rounds, support, decoys, actions_rng, structure_rng)
     else:
         activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng)
-    rewards = scenario.noise_std * noise_rng.standard_normal(n_rounds)
+    rewards = departures.draw_noise(scenario, latents, noise_rng)
     used = _activations_of(scenario, activations, support)
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
+    departure_rng = _generator_of("departure", scenario, seed, trial)
+    if scenario.departure == "nonlinear":
+        departures.add_curvature(rewards, scenario, used, weights, latents)
+    elif scenario.departure == "bounded":
+        decoy = _activations_of(scenario, activations, decoys)[:, 0]
+        direction = departures.across(weights[0], departure_rng)
+        departures.add_bounded(
+            rewards, scenario, (decoy, used[:, 0]), (direction, weights[0]), latents
+        )
+    elif scenario.departure == "noisy_latents":
+        errors = departure_rng.standard_normal(latents.shape, dtype=np.float32)
+        latents = latents + np.float32(scenario.departure_size) * errors
     return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
 
 
@@ -132,11 +149,22 @@ def draw_states(scenario: Scenario, n_states: int, *, seed: int, trial: int) -> 
 
 
 def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=_key(scenario, trial))
+    return [np.random.default_rng(child) for child in sequence.spawn(5)]
+
+
+def _generator_of(
+    ingredient: str, scenario: Scenario, seed: int, trial: int
+) -> np.random.Generator:
+    """A generator that is the ingredient's own, whatever others there are."""
+    key = (*_key(scenario, trial), *ingredient.encode())
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))
+
+
+def _key(scenario: Scenario, trial: int) -> tuple[int, ...]:
     instance(scenario, Scenario, "scenario")
     digest = hashlib.sha256(scenario.name.encode()).digest()
-    key = np.frombuffer(digest[:16], dtype="<u4").tolist()
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))
-    return [np.random.default_rng(child) for child in sequence.spawn(5)]
+    return (*np.frombuffer(digest[:16], dtype="<u4").tolist(), trial)
 
 
 def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:

@@ -104,6 +104,7 @@ STAGES = {
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
     "stopping": ("stop",),
+    "robustness": ("recover", "refit"),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")

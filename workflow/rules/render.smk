@@ -51,6 +51,10 @@ NOTEBOOKS = {
         "experiments": ("stopping",),
         "figures": ("stopping_recovery", "stopping_errors", "price"),
     },
+    "robustness": {
+        "experiments": ("robustness",),
+        "figures": ("departures", "rounds_factor", "departed_coverage"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.

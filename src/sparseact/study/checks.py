@@ -136,6 +136,16 @@ def _coherent_recovery(ds: xr.Dataset) -> xr.DataArray:
     return _rises("recovery_probability", "n_rounds")(ds) & promised
 
 
+def _robust_recovery(ds: xr.Dataset) -> xr.DataArray:
+    """But where a bounded error may put a decoy before a relevant action for good."""
+    return _rises("recovery_probability", "n_rounds")(ds) & (ds["departure"] != "bounded")
+
+
+def _ideal_coverage(ds: xr.Dataset) -> xr.DataArray:
+    ideal = ds.sel(departure="none", departure_size=0.0)
+    return _near("interval_coverage", 0.95, 0.01, "recovery_probability")(ideal)
+
+
 _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "phase_transition": {
         "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
@@ -191,5 +201,10 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "where k is known, as many are missed as are wrong": lambda ds: (
             abs(ds["false_positives"] - ds["false_negatives"]).sel(stopping="k known") > 1e-9
         ),
+    },
+    "robustness": {
+        "recovery rises with rounds, but under a bounded error": _robust_recovery,
+        "intervals cover as they say, where nothing departs": _ideal_coverage,
+        "needed rounds rise with the quantile": _rises("rounds_needed", "quantile"),
     },
 }

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
-from sparseact.scenario import Design, Scenario, Structure, Weights
+from sparseact.scenario import Departure, Design, Scenario, Structure, Weights
 from sparseact.study.cell import Cell, merged
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
@@ -48,6 +48,7 @@ NoiseStd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValid
 # Latent states are stored in single precision.
 ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+DepartureSize = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
@@ -116,6 +117,8 @@ class Grid(_Model):
     condition_number: Annotated[list[ConditionNumber], Some] = [1.0]
     structure: Structure = "independent"
     strength: Annotated[list[Strength], Some] = [0.0]
+    departure: Departure = "none"
+    departure_size: Annotated[list[DepartureSize], Some] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
@@ -145,7 +148,15 @@ class Grid(_Model):
 
 
 # What a grid is a cross of.
-_AXES = ("n_actions", "sparsity", "latent_dim", "noise_std", "condition_number", "strength")
+_AXES = (
+    "n_actions",
+    "sparsity",
+    "latent_dim",
+    "noise_std",
+    "condition_number",
+    "strength",
+    "departure_size",
+)
 
 
 class Experiment(_Model):
@@ -374,6 +385,20 @@ class Stopping(Experiment):
         }
 
 
+class Robustness(Experiment):
+    """Which assumption hurts first where it fails?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"departure", "departure_size"})
+    needs_noise: ClassVar[bool] = True
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Everything is compared with the ideal, and the theory beside it is of signed logs."""
+        if all(cell.scenario.departure != "none" for cell in cells):
+            raise ValueError("one of them must have no departure, for comparison")
+        if any(cell.scenario.design != "signed" for cell in cells):
+            raise ValueError("design must be 'signed'")
+
+
 class Experiments(_Model):
     """The experiments, each with its own keys."""
 
@@ -386,6 +411,7 @@ class Experiments(_Model):
     lower_bounds: LowerBounds
     sparsity_necessity: SparsityNecessity
     stopping: Stopping
+    robustness: Robustness
 
 
 class Study(_Model):
@@ -442,7 +468,8 @@ class Study(_Model):
     def dataset_memory(self, name: str, cells: Sequence[Cell]) -> dict[str, int]:
         """Bytes of an experiment's dataset, which has a place for every point of the full cross."""
         axes = getattr(self.experiments, name).varies.intersection(_AXES)
-        places = len({cell.label for cell in cells}) * len({cell.selection for cell in cells})
+        labels = {(cell.label, cell.scenario.departure) for cell in cells}
+        places = len(labels) * len({cell.selection for cell in cells})
         places *= math.prod(len({getattr(cell.scenario, axis) for cell in cells}) for axis in axes)
         lengths = len({n for cell in cells for n in cell.n_rounds})
         replicates = 2 * len(self.quantiles) * self.bootstrap
@@ -466,11 +493,16 @@ class Study(_Model):
             for scenario in self._scenarios(grid, key):
                 if experiment.needs_noise and scenario.noise_std == 0:
                     raise ConfigError(f"{key}.noise_std: must be positive in {name}, got 0")
+                if scenario.departure != "none" and "departure" not in experiment.varies:
+                    raise ConfigError(
+                        f"{key}.departure: {scenario.departure!r} does not go with {name}"
+                    )
                 n_rounds = _rounds(grid, scenario, key, experiment)
                 label = _label(grid, scenario)
                 for selection in grid.selection:
                     # What the axes of a dataset can tell apart.
-                    place = (label, *(getattr(scenario, axis) for axis in _AXES), selection)
+                    axes = (getattr(scenario, axis) for axis in _AXES)
+                    place = (label, scenario.departure, *axes, selection)
                     if place in seen:
                         raise ConfigError(
                             f"{key} asks for {scenario.name} with selection {selection!r} again; "
@@ -495,6 +527,7 @@ class Study(_Model):
                     signal=self.signal,
                     weights=grid.weights or self.weights,
                     structure=grid.structure,
+                    departure=grid.departure,
                     scarce_after=grid.scarce.after if grid.scarce else 0,
                     **axes,
                 )
@@ -508,7 +541,8 @@ def _strange_keys(value: Any, path: str = "") -> Iterator[str]:
         for key, inner in value.items():
             where = f"{path}." if path else ""
             if isinstance(key, str) and key.isprintable():
-                yield from _strange_keys(inner, f"{where}{key}")
+                plain = key if key.isidentifier() else _shown(key)
+                yield from _strange_keys(inner, f"{where}{plain}")
             else:
                 yield f"{where}{_shown(key)}: {_UNKNOWN}"
     elif isinstance(value, list):

@@ -98,6 +98,8 @@ VARIABLES: dict[str, Variable] = {
     "limit": Variable("str", "1", "method, or bound on all methods"),
     "estimator": Variable("str", "1", "estimator of the weights"),
     "stopping": Variable("str", "1", "how it is said how many actions to keep"),
+    "departure": Variable("str", "1", "how the log departs from what the theory assumes"),
+    "departure_size": Variable("float64", "1", "how far it departs", 0),
     # a simulated log
     "latent": Variable("float32", "1", "latent state z"),
     "activation_bits": Variable("uint8", "1", "activation signs, one bit an action, 1 for +1"),
@@ -359,11 +361,30 @@ VARIABLES |= {
         "sparse_exponent",
         Variable("float64", "1", "exponent in M of the rounds needed where few actions matter"),
     ),
+    # robustness
+    **_estimate("rounds_factor", _positive("1", "rounds needed over those of the ideal log")),
+    "variance_factor": _positive(
+        "1", "variance of an irrelevant action's score over that in the ideal log, by theory"
+    ),
+    "limit_error": _positive("1", "relative error that no number of rounds takes away, by theory"),
+    **_estimate(
+        "harmful_size",
+        _positive("1", "least size of the departure at which rounds needed grow by half"),
+    ),
+    **_estimate(
+        "undercovering_size",
+        _positive(
+            "1",
+            "least size of the departure at which intervals cover less than 0.9, after the most "
+            "rounds",
+        ),
+    ),
 }
 
 _GRID = ("design", "n_actions", "sparsity", "latent_dim", "selection")
 _FITS = ("design", "quantity", "quantile")
 _SIZES = ("n_actions", "sparsity", "latent_dim")
+_DEPARTURES = ("departure", "departure_size")
 
 
 def _with_interval(name: str, dims: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -653,6 +674,24 @@ KINDS: dict[str, Kind] = {
                 ("design", "signal_to_noise", "stopping", "quantile"), "rounds_needed", "price"
             ),
             **_intervals(("design", "signal_to_noise", "stopping"), "final_recovery_probability"),
+        },
+    ),
+    "robustness": Kind(
+        "Recovery and refit where an assumption of the theory fails",
+        {
+            **_axes("departure", "departure_size", "n_rounds", "quantile"),
+            "n_trials": _DEPARTURES,
+            **_each(_DEPARTURES, "variance_factor", "limit_error"),
+            **_intervals(
+                (*_DEPARTURES, "n_rounds"),
+                "recovery_probability",
+                "false_positives",
+                "relative_error",
+                "interval_coverage",
+            ),
+            **_intervals((*_DEPARTURES, "quantile"), "rounds_needed", "rounds_factor"),
+            **_intervals(("departure", "quantile"), "harmful_size"),
+            **_intervals(("departure",), "undercovering_size"),
         },
     ),
 }

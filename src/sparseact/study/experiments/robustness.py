@@ -1,0 +1,187 @@
+"""`robustness`: recovery and refit where an assumption of the theory fails, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sparseact.curves import interval
+from sparseact.departures import limit_error, score_variance
+from sparseact.design import Floats
+from sparseact.study.cell import Cell
+from sparseact.study.experiments.grid import (
+    Arrays,
+    Read,
+    Settings,
+    clipped,
+    empty,
+    mean,
+    median,
+    put,
+    resampled,
+    rounds_needed,
+    share,
+)
+
+IDEAL = "none"
+# A departure does harm where it takes this many times the ideal's rounds …
+HARMFUL = 1.5
+# … and spoils the intervals, 95 % by name, where they cover less than this.
+COVERED = 0.9
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one size of a departure came to, each with its bootstrap replicates, and how it ended.
+
+    ``needed`` (quantile,) and ``needed_drawn`` (quantile, r) are rounds, ``cover`` and
+    ``cover_drawn`` (r,) the coverage of the intervals after the most rounds.
+    """
+
+    needed: Floats
+    needed_drawn: Floats
+    cover: float
+    cover_drawn: Floats
+
+
+def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset:
+    """One dataset over the departure, its size and T.
+
+    The ideal log has departure "none" and size 0, and is what all sizes of all departures are
+    compared with. Relative errors are medians over all trials, for squared errors under heavy tails
+    may have no mean; the coverage of intervals is over the trials with exact recovery.
+    """
+    (ideal,) = (cell for cell in cells if cell.scenario.departure == IDEAL)
+    ds = empty(
+        "robustness",
+        {
+            "departure": list(dict.fromkeys(cell.scenario.departure for cell in cells)),
+            "departure_size": sorted({cell.scenario.departure_size for cell in cells}),
+            "n_rounds": sorted({n for cell in cells for n in cell.n_rounds}),
+            "quantile": settings.quantiles,
+        },
+    )
+    outcomes = {cell: _collect_one(ds, cell, read, settings) for cell in cells}
+    for cell, outcome in outcomes.items():
+        factor = outcome.needed / outcomes[ideal].needed
+        drawn = outcome.needed_drawn / outcomes[ideal].needed_drawn
+        # The ideal over itself is 1, and nothing else is known of it.
+        ends = interval(drawn) if cell != ideal else (factor, factor)
+        put(ds, "rounds_factor", _place(cell), (factor, *ends))
+        _put_theory(ds, cell, ideal)
+    for departure in ds["departure"].values:
+        departed = [cell for cell in cells if cell.scenario.departure == departure != IDEAL]
+        if departed:
+            of = [ideal, *sorted(departed, key=lambda cell: cell.scenario.departure_size)]
+            _put_sizes(ds, of, outcomes, settings)
+    return ds
+
+
+def _place(cell: Cell) -> dict[str, Any]:
+    scenario = cell.scenario
+    return {"departure": scenario.departure, "departure_size": scenario.departure_size}
+
+
+def _collect_one(ds: xr.Dataset, cell: Cell, read: Read, settings: Settings) -> _Outcome:
+    recovery, refit = read("recover", cell), read("refit", cell)
+    place, n_rounds = _place(cell), recovery["n_rounds"]
+    at = {**place, "n_rounds": n_rounds}
+    exact = recovery["exact_recovery"].astype(float)
+    ds["n_trials"].loc[place] = len(exact)
+    put(ds, "recovery_probability", at, share(exact))
+    wrong = (recovery["selected"] >= 0).sum(axis=2) - recovery["n_correct"]
+    put(ds, "false_positives", at, clipped(mean(wrong), 0, np.inf))
+    energy = cell.scenario.sparsity * cell.scenario.signal**2
+    put(ds, "relative_error", at, median(refit["squared_error"] / energy))
+    covered, counted = _covered(refit)
+    put(ds, "interval_coverage", at, clipped(mean(covered, counted), 0, 1))
+    (needed, low, high), drawn = rounds_needed(cell, n_rounds, exact, settings)
+    put(ds, "rounds_needed", place, (needed, low, high))
+    counts = resampled(len(exact), settings.replicates, settings.rng(cell.name, "coverage"))
+    last = covered[:, -1] * counted[:, -1]
+    with np.errstate(invalid="ignore"):
+        cover = last.sum() / counted[:, -1].sum()
+        cover_drawn = (counts @ last) / (counts @ counted[:, -1])
+    return _Outcome(needed, drawn, float(cover), cover_drawn)
+
+
+def _covered(refit: Arrays) -> tuple[Floats, Floats]:
+    """(trial, T) share of intervals that hold the true weight, and 1 where that counts, else 0."""
+    intervals = refit["n_intervals"]
+    covered = refit["n_covered"] / np.maximum(intervals, 1)
+    return covered, (refit["exact_recovery"] * (intervals > 0)).astype(float)
+
+
+def _put_theory(ds: xr.Dataset, cell: Cell, ideal: Cell) -> None:
+    ds["limit_error"].loc[_place(cell)] = limit_error(cell.scenario)
+    if cell.scenario.departure != "bounded":
+        factor = score_variance(cell.scenario) / score_variance(ideal.scenario)
+        # Without a variance there is no factor.
+        ds["variance_factor"].loc[_place(cell)] = factor if np.isfinite(factor) else np.nan
+
+
+def _put_sizes(
+    ds: xr.Dataset, of: Sequence[Cell], outcomes: Mapping[Cell, _Outcome], settings: Settings
+) -> None:
+    """The sizes from which on a departure does harm, and from which on it spoils the intervals."""
+    departure = of[-1].scenario.departure
+    sizes = np.array([cell.scenario.departure_size for cell in of])
+    for i, q in enumerate(settings.quantiles):
+        limits = [_limit(ds, cell, q) for cell in of]
+        estimates = zip((outcomes[cell].needed[i] for cell in of), limits, strict=True)
+        replicates = zip((outcomes[cell].needed_drawn[i] for cell in of), limits, strict=True)
+        needed, drawn = (
+            np.array([np.where(np.isfinite(one), one, limit) for one, limit in rounds])
+            for rounds in (estimates, replicates)
+        )
+        ends = _reached(sizes, needed / needed[0], drawn / drawn[0], HARMFUL)
+        put(ds, "harmful_size", {"departure": departure, "quantile": q}, ends)
+    cover = np.array([outcomes[cell].cover for cell in of])
+    covers = np.array([outcomes[cell].cover_drawn for cell in of])
+    ends = _reached(sizes, -cover, -covers, -COVERED)
+    put(ds, "undercovering_size", {"departure": departure}, ends)
+
+
+def _limit(ds: xr.Dataset, cell: Cell, quantile: float) -> float:
+    """What the rounds needed exceed where too few trials succeed for them to be known."""
+    most = cell.n_rounds[-1]
+    final = float(ds["recovery_probability"].sel({**_place(cell), "n_rounds": most}))
+    return most if final < quantile else float("nan")
+
+
+def _reached(
+    sizes: Floats, values: Floats, replicates: Floats, level: float
+) -> tuple[float, float, float]:
+    """Least size at which a value reaches a level, with a 95 % interval from replicates (size, r).
+
+    Where it does not, the size is missing, and its lower end says how far it holds; where too many
+    replicates do not, the upper end is missing.
+    """
+    estimate = _crossing(sizes, values, level)
+    drawn = [_crossing(sizes, one, level) for one in replicates.T]
+    capped = np.minimum(drawn, sizes[-1])  # a missing one stays missing
+    low, high = (float(end) for end in interval(capped))
+    if np.mean(np.isinf(drawn)) > 0.025:
+        high = float("nan")
+    if np.isinf(estimate):
+        return float("nan"), low, float("nan")
+    return estimate, low, high
+
+
+def _crossing(sizes: Floats, values: Floats, level: float) -> float:
+    """Where values first reach a level, linear in between; infinite where they do not."""
+    known = np.isfinite(values)
+    if not known.any():
+        return float("nan")
+    x, y = sizes[known], values[known]
+    first = int(np.argmax(y >= level))
+    if y[first] < level:
+        return float("inf") if known.all() else float("nan")
+    if first == 0:
+        return float(x[0])
+    part = (level - y[first - 1]) / (y[first] - y[first - 1])
+    return float(x[first - 1] + part * (x[first] - x[first - 1]))
