@@ -11,6 +11,9 @@ from sparseact.arguments import integer, require_number
 Design = Literal["single", "multi", "signed"]
 Weights = Literal["sphere", "gaussian", "aligned"]
 Structure = Literal["independent", "equicorrelated", "twin", "aggregate"]
+Policy = Literal["uniform", "zipf", "greedy"]
+
+STEEPEST = 3.0  # Zipf exponent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,12 @@ class Scenario:
     scarce_after : int
         For ``single`` and ``multi``, where positive: one relevant action, the scarce one, is never
         used in so many first rounds, and in every round after them.
+    policy : {"uniform", "zipf", "greedy"}
+        How ``single`` and ``multi`` choose actions: all alike; by popularity; or those that look
+        best so far in the latent state, see :mod:`sparseact.policy`.
+    policy_level : float
+        The exponent s in (0, 3] of popularity, which falls with the rank as rank^-s (``zipf``); the
+        probability ε in [0, 1] that a round explores, choosing as ``uniform`` does (``greedy``).
 
     Raises
     ------
@@ -70,10 +79,17 @@ class Scenario:
     structure: Structure = "independent"
     strength: float = 0.0
     scarce_after: int = 0
+    policy: Policy = "uniform"
+    policy_level: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
-        for name, kind in (("design", Design), ("weights", Weights), ("structure", Structure)):
+        for name, kind in (
+            ("design", Design),
+            ("weights", Weights),
+            ("structure", Structure),
+            ("policy", Policy),
+        ):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in get_args(kind):
                 raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
@@ -81,7 +97,7 @@ class Scenario:
             integer(getattr(self, name), name, low=1)
         for name in ("actions_per_round", "scarce_after"):
             integer(getattr(self, name), name)
-        for name in ("signal", "noise_std", "condition_number", "strength"):
+        for name in ("signal", "noise_std", "condition_number", "strength", "policy_level"):
             require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
@@ -120,6 +136,20 @@ class Scenario:
             self.design == "signed" or self.actions_per_round >= self.n_actions
         ):
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
+        self._check_policy()
+
+    def _check_policy(self) -> None:
+        level = self.policy_level
+        if self.policy == "uniform" and level != 0:
+            raise ValueError("policy_level goes with a policy: zipf or greedy")
+        if self.policy == "zipf" and not 0 < level <= STEEPEST:
+            raise ValueError(f"policy_level of zipf must lie within (0, {STEEPEST:g}], got {level}")
+        if self.policy == "greedy" and not 0 <= level <= 1:
+            raise ValueError(f"policy_level of greedy must lie within [0, 1], got {level}")
+        if self.policy != "uniform" and self.design == "signed":
+            raise ValueError(f"policy {self.policy!r} goes with designs 'single' and 'multi' only")
+        if self.policy != "uniform" and self.scarce_after:
+            raise ValueError(f"scarce_after does not go with policy {self.policy!r}")
 
     @property
     def n_decoys(self) -> int:
@@ -142,11 +172,13 @@ class Scenario:
             name += f"_{self.structure}{_digits(self.strength)}"
         if self.scarce_after:
             name += f"_scarce{self.scarce_after}"
+        if self.policy != "uniform":
+            name += f"_{self.policy}{_digits(self.policy_level)}"
         return name
 
     @property
     def use_rate(self) -> float:
-        """Expected coverage of an action per round: B/M, and 1 for ``signed``."""
+        """Coverage of an action per round, mean over actions: B/M, and 1 for ``signed``."""
         return self.actions_per_round / self.n_actions
 
     @property

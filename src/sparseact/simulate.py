@@ -8,12 +8,14 @@ with the log of fewer, and neither the order of trials nor how they are cut into
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseact.arguments import MOST_ROUNDS, instance, integer
+from sparseact.policy import draw_popular_sets, exploit
 from sparseact.scenario import Scenario
 
 Floats = npt.NDArray[np.float64]
@@ -71,17 +73,51 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     TypeError
         If one of them is not an integer, or ``scenario`` not a Scenario.
     """
-    for name, value in (("n_rounds", n_rounds), ("seed", seed), ("trial", trial)):
-        integer(value, name)
-    if n_rounds > MOST_ROUNDS:
-        raise ValueError(f"n_rounds must be at most {MOST_ROUNDS}, got {n_rounds}")
-    if n_rounds < 1 or seed < 0 or trial < 0:
-        raise ValueError(
-            "n_rounds must be positive, seed and trial not negative: "
-            f"got {n_rounds}, {seed}, {trial}"
-        )
-    generators = _generators(scenario, seed, trial)
-    weights_rng, latents_rng, actions_rng, noise_rng, structure_rng = generators
+    return simulate_trials(scenario, n_rounds, seed=seed, trials=[trial])[0]
+
+
+def simulate_trials(
+    scenario: Scenario, n_rounds: int, *, seed: int, trials: Sequence[int]
+) -> list[TrialLog]:
+    """Draw several trials of a scenario, each as :func:`simulate_trial` does, bit by bit.
+
+    Where rounds depend on those before them (policy ``greedy``) it is much faster than one trial
+    after another.
+
+    Raises
+    ------
+    ValueError
+        If ``n_rounds`` is not within 1 … 2³¹ - 1, or ``seed`` or a trial is negative.
+    TypeError
+        If one of them is not an integer, or ``scenario`` not a Scenario.
+    """
+    for trial in trials:
+        for name, value in (("n_rounds", n_rounds), ("seed", seed), ("trial", trial)):
+            integer(value, name)
+        if n_rounds > MOST_ROUNDS:
+            raise ValueError(f"n_rounds must be at most {MOST_ROUNDS}, got {n_rounds}")
+        if n_rounds < 1 or seed < 0 or trial < 0:
+            raise ValueError(
+                "n_rounds must be positive, seed and trial not negative: "
+                f"got {n_rounds}, {seed}, {trial}"
+            )
+    logs = [_draw(scenario, n_rounds, _generators(scenario, seed, trial)) for trial in trials]
+    if scenario.policy == "greedy" and logs:
+        policies = [_generators(scenario, seed, trial)[_POLICY] for trial in trials]
+        logs = _exploited(scenario, logs, policies)
+    for log in logs:
+        used = _activations_of(scenario, log.activations, log.support)
+        for j in range(scenario.sparsity):
+            for i in range(scenario.latent_dim):  # element by element: the same bits for every T
+                log.rewards[:] += used[:, j] * (
+                    log.weights[j, i] * log.latents[:, i].astype(np.float64)
+                )
+    return logs
+
+
+def _draw(scenario: Scenario, n_rounds: int, generators: list[np.random.Generator]) -> TrialLog:
+    """A log with all that does not depend on rewards, and with noise alone for rewards."""
+    weights_rng, latents_rng, actions_rng, noise_rng, structure_rng, policy_rng = generators
     order, k = weights_rng.permutation(scenario.n_actions), scenario.sparsity
     support, decoys = np.sort(order[:k]), order[k : k + scenario.n_decoys]
     scarce = int(order[0]) if scenario.scarce_after else None
@@ -92,13 +128,30 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     if scenario.design == "signed":
         activations = _draw_signs(scenario, n_rounds, support, decoys, actions_rng, structure_rng)
     else:
-        activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng)
-    rewards = scenario.noise_std * noise_rng.standard_normal(n_rounds)
-    used = _activations_of(scenario, activations, support)
-    for j in range(scenario.sparsity):
-        for i in range(scenario.latent_dim):  # element by element: the same bits for every T
-            rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
-    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
+        activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng, policy_rng)
+    noise = scenario.noise_std * noise_rng.standard_normal(n_rounds)
+    return TrialLog(latents, activations, support, weights, noise, decoys, scarce)
+
+
+def _exploited(
+    scenario: Scenario, logs: list[TrialLog], policies: list[np.random.Generator]
+) -> list[TrialLog]:
+    """Logs whose activations, drawn for rounds that explore, are those of ε-greedy logging."""
+    n, T, M = len(logs), len(logs[0].rewards), scenario.n_actions
+    weights = np.zeros((n, M, scenario.latent_dim))
+    for i, log in enumerate(logs):
+        weights[i, log.support] = log.weights
+    order = np.array([rng.permutation(M) for rng in policies])
+    explores = np.array([rng.random(T) < scenario.policy_level for rng in policies])
+    used = exploit(
+        np.stack([log.latents for log in logs]),
+        weights,
+        np.stack([log.rewards for log in logs]),
+        np.stack([log.activations for log in logs]),
+        explores,
+        order,
+    )
+    return [replace(log, activations=one) for log, one in zip(logs, used, strict=True)]
 
 
 def latent_scales(scenario: Scenario) -> Floats:
@@ -127,8 +180,12 @@ def draw_states(scenario: Scenario, n_states: int, *, seed: int, trial: int) -> 
     integer(n_states, "n_states", 0, MOST_ROUNDS)
     integer(seed, "seed", low=0)
     integer(trial, "trial", low=0)
-    rng = _generators(scenario, seed, trial)[-1].spawn(1)[0]
+    rng = _generators(scenario, seed, trial)[_STRUCTURE].spawn(1)[0]
     return rng.standard_normal((n_states, scenario.latent_dim)) * latent_scales(scenario)
+
+
+# Places of two of the generators of a trial.
+_STRUCTURE, _POLICY = 4, 5
 
 
 def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Generator]:
@@ -136,7 +193,7 @@ def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Gen
     digest = hashlib.sha256(scenario.name.encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u4").tolist()
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))
-    return [np.random.default_rng(child) for child in sequence.spawn(5)]
+    return [np.random.default_rng(child) for child in sequence.spawn(6)]
 
 
 def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
@@ -181,11 +238,19 @@ def _draw_signs(
 
 
 def _draw_sets_used(
-    scenario: Scenario, n_rounds: int, scarce: int | None, rng: np.random.Generator
+    scenario: Scenario,
+    n_rounds: int,
+    scarce: int | None,
+    rng: np.random.Generator,
+    policy_rng: np.random.Generator,
 ) -> Activations:
-    """Ascending ids (T, B) of the actions used."""
+    """Ascending ids (T, B) of the actions used; by ``greedy``, of those used to explore."""
     M, B = scenario.n_actions, scenario.actions_per_round
-    if scarce is None:
+    if scenario.policy == "zipf":
+        popularity = np.empty(M)
+        popularity[policy_rng.permutation(M)] = np.arange(1.0, M + 1) ** -scenario.policy_level
+        sets = draw_popular_sets(popularity, B, n_rounds, rng)
+    elif scarce is None:
         sets = draw_sets(M, B, n_rounds, rng)
     else:
         before = min(n_rounds, scenario.scarce_after)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
-from sparseact.scenario import Design, Scenario, Structure, Weights
+from sparseact.scenario import STEEPEST, Design, Policy, Scenario, Structure, Weights
 from sparseact.study.cell import Cell, merged
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
@@ -48,6 +48,7 @@ NoiseStd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValid
 # Latent states are stored in single precision.
 ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+PolicyLevel = Annotated[float, Field(ge=0, le=STEEPEST)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
@@ -116,6 +117,8 @@ class Grid(_Model):
     condition_number: Annotated[list[ConditionNumber], Some] = [1.0]
     structure: Structure = "independent"
     strength: Annotated[list[Strength], Some] = [0.0]
+    policy: Policy = "uniform"
+    policy_level: Annotated[list[PolicyLevel], Some] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
@@ -145,7 +148,15 @@ class Grid(_Model):
 
 
 # What a grid is a cross of.
-_AXES = ("n_actions", "sparsity", "latent_dim", "noise_std", "condition_number", "strength")
+_AXES = (
+    "n_actions",
+    "sparsity",
+    "latent_dim",
+    "noise_std",
+    "condition_number",
+    "strength",
+    "policy_level",
+)
 
 
 class Experiment(_Model):
@@ -173,9 +184,13 @@ class Experiment(_Model):
         M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
         stored = -(-M // 8) if one.design == "signed" else 4 * B
         at_once = min(N, study.trials_per_job or N)
+        # As ids of eight bytes; and what a greedy policy keeps of each action.
+        drawn = 0 if one.policy == "uniform" else 24 * B
+        running = 24 * at_once * M * d * (d + 2) if one.policy == "greedy" else 0
         whitening = d if cell.selection in ("whitened", "least_squares") else 1
         return {
-            "the logs of a job": 2 * at_once * T * (stored + 4 * d + 8),
+            "the logs of a job": at_once * T * (2 * (stored + 4 * d + 8) + drawn),
+            "the running estimates": running,
             "the design of a trial": 24 * T * (min(M, 20 * B) + d),
             "the residuals of a trial": 16 * p * T * (k * d + 4),
             "the correlations of a trial": 32 * p * M * d * whitening,
@@ -284,6 +299,30 @@ class DecisionRegret(Experiment):
         }
 
 
+class LoggingPolicy(Experiment):
+    """What do unequal and exploiting logs do to discovery?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset(
+        {"design", "actions_per_round", "policy", "policy_level", "selection"}
+    )
+    needs_noise: ClassVar[bool] = True
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Logs are held against the uniform one, which has a place of its own."""
+        if any(cell.scenario.design == "signed" for cell in cells):
+            raise ValueError("design must be single or multi: signed rounds choose no actions")
+        plain = {(one.label, one.selection) for one in cells if one.scenario.policy == "uniform"}
+        for cell in cells:
+            if (cell.label, cell.selection) not in plain:
+                raise ValueError(
+                    f"{cell.name} needs the same design and selection with policy 'uniform' too"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Its decisions are judged as those of decision_regret."""
+        return study.experiments.decision_regret.memory(cell, study)
+
+
 class LowerBounds(Experiment):
     """How far is greedy from the best that any method can do?"""
 
@@ -346,6 +385,7 @@ class Experiments(_Model):
     coherence: Coherence
     refit_error: RefitError
     decision_regret: DecisionRegret
+    logging_policy: LoggingPolicy
     lower_bounds: LowerBounds
     sparsity_necessity: SparsityNecessity
 
@@ -406,6 +446,7 @@ class Study(_Model):
         axes = getattr(self.experiments, name).varies.intersection(_AXES)
         places = len({cell.label for cell in cells}) * len({cell.selection for cell in cells})
         places *= math.prod(len({getattr(cell.scenario, axis) for cell in cells}) for axis in axes)
+        places *= len({cell.scenario.policy for cell in cells})
         lengths = len({n for cell in cells for n in cell.n_rounds})
         replicates = 2 * len(self.quantiles) * self.bootstrap
         return {
@@ -432,7 +473,8 @@ class Study(_Model):
                 label = _label(grid, scenario)
                 for selection in grid.selection:
                     # What the axes of a dataset can tell apart.
-                    place = (label, *(getattr(scenario, axis) for axis in _AXES), selection)
+                    axes = [getattr(scenario, axis) for axis in ("policy", *_AXES)]
+                    place = (label, *axes, selection)
                     if place in seen:
                         raise ConfigError(
                             f"{key} asks for {scenario.name} with selection {selection!r} again; "
@@ -457,6 +499,7 @@ class Study(_Model):
                     signal=self.signal,
                     weights=grid.weights or self.weights,
                     structure=grid.structure,
+                    policy=grid.policy,
                     scarce_after=grid.scarce.after if grid.scarce else 0,
                     **axes,
                 )
