@@ -100,6 +100,7 @@ STAGES = {
     "coherence": ("simulate", "recover", "rival", "diagnose"),
     "refit_error": ("refit",),
     "decision_regret": ("decide",),
+    "logging_policy": ("simulate", "recover", "refit", "decide"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
 }
@@ -118,6 +119,13 @@ def cells_at(stage, experiment):
     if stage == "diagnose":
         trials = STUDY.experiments.coherence.measured_trials
         return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
+    if experiment == "logging_policy" and stage in NEEDS:
+        judging = STUDY.experiments.logging_policy
+        return [
+            replace(cell, trials=min(cell.trials, judging.judged_trials))
+            for cell in greedy
+            if cell.selection == judging.judged_selection
+        ]
     return greedy
 
 

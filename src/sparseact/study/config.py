@@ -302,6 +302,10 @@ class DecisionRegret(Experiment):
 class LoggingPolicy(Experiment):
     """What do unequal and exploiting logs do to discovery?"""
 
+    # Trials in which decisions and intervals are judged, which takes longer than discovery.
+    judged_trials: Positive
+
+    judged_selection: ClassVar[str] = "whitened"
     varies: ClassVar[frozenset[str]] = frozenset(
         {"design", "actions_per_round", "policy", "policy_level", "selection"}
     )
