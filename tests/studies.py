@@ -87,6 +87,17 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [2]
             n_rounds: [4, 8, 16, 64]
+      logging_policy:
+        judged_trials: 4
+        grids:
+          - &logged
+            design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            selection: [whitened]
+            n_rounds: [8, 16, 64]
+          - {<<: *logged, policy: greedy, policy_level: [0.2]}
       lower_bounds:
         grids:
           - design: signed

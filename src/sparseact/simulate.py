@@ -102,7 +102,7 @@ def simulate_trials(
                 f"got {n_rounds}, {seed}, {trial}"
             )
     logs = [_draw(scenario, n_rounds, _generators(scenario, seed, trial)) for trial in trials]
-    if scenario.policy == "greedy" and logs:
+    if logs and scenario.policy == "greedy":
         policies = [_generators(scenario, seed, trial)[_POLICY] for trial in trials]
         logs = _exploited(scenario, logs, policies)
     for log in logs:

@@ -1,4 +1,4 @@
-"""`logging_policy`: what unequal and exploiting logs do to discovery, and to what is built on it."""
+"""`logging_policy`: what unequal and exploiting logs do to discovery and to decisions."""
 
 from __future__ import annotations
 
