@@ -633,13 +633,17 @@ def test_logging_policies_are_held_against_the_uniform_log(tmp_path, design):
     wanted = {uniform.name: 100.0, zipf.name: 250.0}
     wanted |= {one.name: 100 * level**-0.8 for level, one in greedy.items() if level}
     cells = [uniform, *greedy.values(), zipf]
-    left = {stage: {} for stage in ("simulate", "recover", "refit", "decide")}
+    left = {stage: {} for stage in ("simulate", "recover", "refit", "decide", "diagnose")}
     for i, one in enumerate(cells):
         exact = outcomes(one.n_rounds, wanted.get(one.name, 1e9), 200)
         least = np.tile(np.array(one.n_rounds) // (i + 1), (200, 1))
         left["recover"][one.name] = recovery(one, exact, least=least)
         left["simulate"][one.name] = log_of(one, 0.1 * i)
         left["decide"][one.name], left["refit"][one.name] = judged(one, 0.02 * i, 3)
+        left["diagnose"][one.name] = {
+            "erc": np.full((50, len(one.n_rounds)), 0.3 * i),
+            "mutual_coherence": np.full((50, len(one.n_rounds)), 0.1 * i),
+        }
     read = reading(**left)
     ds = logging_policy.collect(cells, read, SETTINGS, judged="whitened")
     ds = on_disk(tmp_path, "logging_policy", ds)
@@ -656,6 +660,8 @@ def test_logging_policies_are_held_against_the_uniform_log(tmp_path, design):
         np.testing.assert_allclose(ds["earned_share"].sel(at).sel(n_rounds=n), 0.1 * i)
         np.testing.assert_allclose(ds["relative_regret"].sel(at).sel(n_rounds=n), 0.02 * i)
         np.testing.assert_allclose(ds["interval_coverage"].sel(at).sel(n_rounds=n), 0.75)
+        np.testing.assert_allclose(ds["erc"].sel(at).sel(n_rounds=n), 0.3 * i)
+        np.testing.assert_allclose(ds["mutual_coherence"].sel(at).sel(n_rounds=n), 0.1 * i)
         np.testing.assert_allclose(
             ds["median_least_coverage"].sel(at).sel(n_rounds=n), n // (i + 1)
         )

@@ -253,7 +253,7 @@ STAGES = {
     "coherence": ("recover", "rival", "diagnose"),
     "refit_error": ("recover", "refit"),
     "decision_regret": ("recover", "decide"),
-    "logging_policy": ("recover", "refit", "decide"),
+    "logging_policy": ("recover", "refit", "decide", "diagnose"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("recover", "refit", "dense"),
 }

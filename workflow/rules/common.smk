@@ -100,7 +100,7 @@ STAGES = {
     "coherence": ("simulate", "recover", "rival", "diagnose"),
     "refit_error": ("refit",),
     "decision_regret": ("decide",),
-    "logging_policy": ("simulate", "recover", "refit", "decide"),
+    "logging_policy": ("simulate", "recover", "refit", "decide", "diagnose"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
 }
@@ -116,16 +116,16 @@ def cells_at(stage, experiment):
     if stage == "rival":
         return rivals
     greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
-    if stage == "diagnose":
-        trials = STUDY.experiments.coherence.measured_trials
-        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
-    if experiment == "logging_policy" and stage in NEEDS:
+    if experiment == "logging_policy" and stage in ("diagnose", *NEEDS):
         judging = STUDY.experiments.logging_policy
         return [
             replace(cell, trials=min(cell.trials, judging.judged_trials))
             for cell in greedy
             if cell.selection == judging.judged_selection
         ]
+    if stage == "diagnose":
+        trials = STUDY.experiments.coherence.measured_trials
+        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
     return greedy
 
 

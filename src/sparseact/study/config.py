@@ -302,7 +302,7 @@ class DecisionRegret(Experiment):
 class LoggingPolicy(Experiment):
     """What do unequal and exploiting logs do to discovery?"""
 
-    # Trials in which decisions and intervals are judged, which takes longer than discovery.
+    # Trials in which decisions, intervals and coherence are judged, which vary less than recovery.
     judged_trials: Positive
 
     judged_selection: ClassVar[str] = "whitened"
@@ -323,8 +323,9 @@ class LoggingPolicy(Experiment):
                 )
 
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
-        """Its decisions are judged as those of decision_regret."""
-        return study.experiments.decision_regret.memory(cell, study)
+        """Decisions and coherence are judged as in the experiments on them."""
+        others = (study.experiments.decision_regret, study.experiments.coherence)
+        return others[0].memory(cell, study) | others[1].memory(cell, study)
 
 
 class LowerBounds(Experiment):

@@ -641,6 +641,8 @@ KINDS: dict[str, Kind] = {
                 "relative_regret",
                 "interval_coverage",
                 "earned_share",
+                "erc",
+                "mutual_coherence",
             ),
             **_intervals((*_LOGGED, "quantile"), "rounds_needed", "rounds_factor"),
             **_intervals(_LOGGED, "recovery_at_end"),

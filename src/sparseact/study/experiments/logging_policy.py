@@ -36,8 +36,8 @@ Ends = tuple[Any, Any, Any]
 def collect(cells: Sequence[Cell], read: Read, settings: Settings, *, judged: str) -> xr.Dataset:
     """One dataset over how the log was collected and T.
 
-    Decisions and intervals are judged for one selection rule, ``judged``, and in the trials that
-    the stages did. A uniform log is a greedy one with ε = 1, and counts as such.
+    Decisions, intervals and coherence are judged beside one selection rule, ``judged``, and in the
+    trials that the stages did. A uniform log is a greedy one with ε = 1, and counts as such.
     """
     ds = empty(
         "logging_policy",
@@ -138,8 +138,8 @@ def _earned(cell: Cell, log: Arrays, settings: Settings) -> Ends:
 def _put_judged(
     ds: xr.Dataset, at: dict[str, Any], cell: Cell, read: Read, settings: Settings
 ) -> None:
-    """What decisions lose on fresh latent states, and whether intervals hold the true weights."""
-    decision, refit = read("decide", cell), read("refit", cell)
+    """What decisions lose, whether intervals hold the true weights, and how actions go together."""
+    decision, refit, diagnosis = (read(stage, cell) for stage in ("decide", "refit", "diagnose"))
     regret, best = decision["mean_regret"][:, :, -1], decision["best_value"]
 
     def relative(counts: Floats) -> Floats:
@@ -152,6 +152,8 @@ def _put_judged(
     covered = refit["n_covered"] / np.maximum(intervals, 1)
     counted = refit["exact_recovery"].astype(float) * (intervals > 0)
     put(ds, "interval_coverage", at, clipped(mean(covered, counted), 0, 1))
+    for name in ("erc", "mutual_coherence"):
+        put(ds, name, at, median(diagnosis[name]))
 
 
 def _put_exploration(
