@@ -119,14 +119,14 @@ TINY = yaml.safe_load(
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 11,
-    "recover": 11,
+    "simulate": 12,
+    "recover": 12,
     "rival": 1,
     "detect": 1,
-    "refit": 4,
-    "decide": 1,
+    "refit": 6,
+    "decide": 3,
     "dense": 2,
-    "diagnose": 2,
+    "diagnose": 4,
     "bound": 1,
 }
 
