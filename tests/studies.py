@@ -87,6 +87,17 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [2]
             n_rounds: [4, 8, 16, 64]
+      logging_policy:
+        judged_trials: 4
+        grids:
+          - &logged
+            design: single
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            selection: [whitened]
+            n_rounds: [8, 16, 64]
+          - {<<: *logged, policy: greedy, policy_level: [0.2]}
       lower_bounds:
         grids:
           - design: signed
@@ -133,15 +144,15 @@ TINY = yaml.safe_load(
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 13,
-    "recover": 13,
+    "simulate": 14,
+    "recover": 14,
     "rival": 1,
     "detect": 1,
     "stop": 1,
-    "refit": 6,
-    "decide": 1,
+    "refit": 8,
+    "decide": 3,
     "dense": 2,
-    "diagnose": 2,
+    "diagnose": 4,
     "bound": 1,
 }
 

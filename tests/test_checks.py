@@ -74,6 +74,25 @@ def decision_regret():
     return ds
 
 
+def logging_policy():
+    ds = empty(
+        "logging_policy",
+        {
+            "design": ["single"],
+            "policy": ["uniform", "greedy"],
+            "policy_level": [0.0, 1.0],
+            "selection": ["whitened"],
+            "n_rounds": ROUNDS,
+            "quantile": [0.5],
+        },
+    )
+    for policy, level in (("uniform", 0.0), ("greedy", 1.0)):
+        at = {"design": "single", "policy": policy, "policy_level": level, "selection": "whitened"}
+        put(ds, "recovery_probability", at, around(RISING * 0.97))
+        put(ds, "median_least_coverage", at, around(RISING * 100, 1))
+    return ds
+
+
 def lower_bounds():
     ds = empty(
         "lower_bounds",
@@ -170,6 +189,7 @@ GOOD = {
         coherence,
         refit_error,
         decision_regret,
+        logging_policy,
         lower_bounds,
         sparsity_necessity,
         stopping,
@@ -200,6 +220,14 @@ def test_good_results_pass(name):
         ("refit_error", "interval_coverage", lambda v: v - 0.1, "cover as they say"),
         ("decision_regret", "bound_exceeded_share", lambda v: v + 0.01, "exceeds its bound"),
         ("decision_regret", "mean_regret", lambda v: v[::-1], "regret falls"),
+        ("logging_policy", "recovery_probability", lambda v: v[..., ::-1], "a uniform log rises"),
+        ("logging_policy", "median_least_coverage", lambda v: v[..., ::-1], "coverage rises"),
+        (
+            "logging_policy",
+            "recovery_probability",
+            lambda v: v * np.array([1, 0.3])[:, None, None, None],
+            "always explores is a uniform one",
+        ),
         ("lower_bounds", "fano_bound", lambda v: v * 6, "Fano's bound"),
         ("lower_bounds", "greedy_error_probability", lambda v: v * 0.1, "does not beat"),
         ("lower_bounds", "map_error_probability", lambda v: v * 0.3, "calibrated"),

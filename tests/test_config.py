@@ -95,6 +95,12 @@ BASE = yaml.safe_load(
         states: 100
         grids:
           - {<<: *plain, noise_std: [0.5]}
+      logging_policy:
+        judged_trials: 4
+        grids:
+          - &logged {<<: *plain, noise_std: [0.5], design: single, selection: [whitened]}
+          - {<<: *logged, policy: zipf, policy_level: [0.5, 3.0]}
+          - {<<: *logged, policy: greedy, policy_level: [0.0, 0.5]}
       lower_bounds:
         grids:
           - {<<: *plain, noise_std: [0.5], weights: gaussian, sparsity: [1, 2], n_rounds: [1, 2, 3]}
@@ -125,6 +131,7 @@ SINGLE = "experiments.coverage.grids[0]"
 TWIN = "experiments.coherence.grids[0]"
 REFIT = "experiments.refit_error.grids[0]"
 BOUNDS = "experiments.lower_bounds.grids[0]"
+LOGGED = "experiments.logging_policy.grids"
 DENSE = "experiments.sparsity_necessity.grids[0]"
 STOP = "experiments.stopping"
 STUDENT = "experiments.robustness.grids[1]"
@@ -247,6 +254,8 @@ def test_a_grid_has_its_own_noise_weights_and_trials_where_it_says_so():
         ("coherence", "weights", ["sphere", "sphere", "aligned", "sphere"]),
         ("refit_error", "condition_number", [1.0, 10.0]),
         ("coverage", "scarce_after", [50, 30, 30]),
+        ("logging_policy", "policy", ["uniform", "zipf", "zipf", "greedy", "greedy"]),
+        ("logging_policy", "policy_level", [0.0, 0.5, 3.0, 0.0, 0.5]),
         ("sparsity_necessity", "sparsity", [1, 8]),
         ("robustness", "departure", ["none", "student", "student", "bounded"]),
         ("robustness", "departure_size", [0.0, 0.25, 0.5, 0.5]),
@@ -577,6 +586,27 @@ WRONG = [
         "decision_regret.grids: sparsity must be the same in all of it, got [1, 2]; what may vary "
         "is nothing",
     ),
+    ({f"{LOGGED}[1].sparsity": [3]}, "experiments.logging_policy.grids: sparsity must be the same"),
+    # policies
+    ({f"{LOGGED}[1].policy_level": [0.0]}, f"{LOGGED}[1]: policy_level of zipf must lie within"),
+    ({f"{LOGGED}[1].policy_level": [3.5]}, f"{LOGGED}[1].policy_level[0]: Input should be less"),
+    ({f"{LOGGED}[2].policy_level": [1.5]}, f"{LOGGED}[2]: policy_level of greedy must lie within"),
+    ({f"{LOGGED}[1].policy": "fair"}, f"{LOGGED}[1].policy: Input should be 'uniform', 'zipf'"),
+    ({f"{LOGGED}[0].policy_level": [0.5]}, f"{LOGGED}[0]: policy_level goes with a policy"),
+    ({f"{LOGGED}[1].design": "signed"}, f"{LOGGED}[1]: policy 'zipf' goes with designs 'single'"),
+    (
+        {f"{LOGGED}[2].selection": ["correlation"]},
+        "_greedy0_correlation needs the same design and selection with policy 'uniform' too",
+    ),
+    (
+        {LOGGED: [{**BASE["experiments"]["logging_policy"]["grids"][0], "design": "signed"}]},
+        f"{LOGGED}: design must be single or multi",
+    ),
+    (
+        {LOGGED: [BASE["experiments"]["logging_policy"]["grids"][2]] * 2},
+        f"{LOGGED}[1] asks for single_M8_k2_d2_b1_s0.5_greedy0 with selection 'whitened' again",
+    ),
+    ({"experiments.logging_policy.judged_trials": 0}, "experiments.logging_policy.judged_trials:"),
     ({f"{BOUNDS}.noise_std": [0.5, 1.0]}, "experiments.lower_bounds.grids: noise_std must be the"),
     ({f"{STOP}.grids[0].sparsity": [1, 2]}, "stopping.grids: sparsity must be the same"),
     ({f"{DENSE}.latent_dim": [1, 2]}, "experiments.sparsity_necessity.grids: latent_dim must be"),

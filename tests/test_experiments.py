@@ -1,5 +1,7 @@
 """What each experiment collects, from outcomes whose answer is known."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,6 +17,7 @@ from sparseact.study.experiments import (
     coverage,
     decision_regret,
     grid,
+    logging_policy,
     lower_bounds,
     phase_transition,
     refit_error,
@@ -583,6 +586,132 @@ def test_decisions_without_a_threshold_have_no_value_there(tmp_path):
     np.testing.assert_allclose(ds["gained_share"], 0)
     np.testing.assert_allclose(ds["bound_exceeded_share"], [0.1, 0.2, 0.3])
     np.testing.assert_allclose(float(ds["final_bound_exceeded"]), 0.3)
+
+
+# -- logging_policy ------------------------------------------------------------------------------
+
+
+def logged(**policy):
+    scenario = {"design": "single", "n_actions": 6, "sparsity": 3, "trials": 200, **policy}
+    return cell_of(ladder(200.0, 8), selection="whitened", **scenario)
+
+
+def log_of(cell, earns, trials=200):
+    """A log that earns a share of what the best sets of actions are worth in each round."""
+    one, rng = cell.scenario, np.random.default_rng(5)
+    latent = rng.standard_normal((trials, cell.n_rounds[-1], 2)).astype(np.float32)
+    weights = rng.standard_normal((trials, one.sparsity, 2))
+    values = np.zeros((trials, cell.n_rounds[-1], one.n_actions))
+    values[:, :, : one.sparsity] = np.einsum("ntd,nkd->ntk", latent, weights)
+    sets = combinations(range(one.n_actions), one.actions_per_round)
+    best = np.max([values[:, :, list(those)].sum(axis=2) for those in sets], axis=0)
+    return {"latent": latent, "weights": weights, "reward": earns * best}
+
+
+def judged(cell, regret, covered):
+    shape = (50, len(cell.n_rounds))
+    best = np.linspace(1, 3, 50)
+    exact = np.ones(shape, dtype=np.uint8)
+    exact[25:] = 0
+    decision = {
+        "mean_regret": best[:, None, None] * np.full((*shape, 4), regret),
+        "best_value": best,
+    }
+    decision["mean_regret"][:, :, :-1] = 9.0  # before the end of the path
+    refit = {
+        "exact_recovery": exact,
+        "n_intervals": np.full(shape, 4, dtype=np.int32),
+        "n_covered": np.where(exact, covered, 0).astype(np.int32),
+    }
+    return decision, refit
+
+
+@pytest.mark.parametrize("design", [{}, {"design": "multi", "actions_per_round": 4}])
+def test_logging_policies_are_held_against_the_uniform_log(tmp_path, design):
+    uniform, zipf = logged(**design), logged(**design, policy="zipf", policy_level=1.0)
+    greedy = {
+        level: logged(**design, policy="greedy", policy_level=level)
+        for level in (0.5, 0.3, 0.1, 0.0)
+    }
+    wanted = {uniform.name: 100.0, zipf.name: 250.0}
+    wanted |= {one.name: 100 * level**-0.8 for level, one in greedy.items() if level}
+    cells = [uniform, *greedy.values(), zipf]
+    left = {stage: {} for stage in ("simulate", "recover", "refit", "decide", "diagnose")}
+    for i, one in enumerate(cells):
+        exact = outcomes(one.n_rounds, wanted.get(one.name, 1e9), 200)
+        least = np.tile(np.array(one.n_rounds) // (i + 1), (200, 1))
+        left["recover"][one.name] = recovery(one, exact, least=least)
+        left["simulate"][one.name] = log_of(one, 0.1 * i)
+        left["decide"][one.name], left["refit"][one.name] = judged(one, 0.02 * i, 3)
+        left["diagnose"][one.name] = {
+            "erc": np.full((50, len(one.n_rounds)), 0.3 * i),
+            "mutual_coherence": np.full((50, len(one.n_rounds)), 0.1 * i),
+        }
+    read = reading(**left)
+    ds = logging_policy.collect(cells, read, SETTINGS, judged="whitened")
+    ds = on_disk(tmp_path, "logging_policy", ds)
+    assert ds["policy"].values.tolist() == ["uniform", "zipf", "greedy"]
+    for i, one in enumerate(cells):
+        at = {
+            "design": one.label,
+            "policy": one.scenario.policy,
+            "policy_level": one.scenario.policy_level,
+            "selection": "whitened",
+        }
+        n = np.array(one.n_rounds)
+        assert int(ds["n_trials"].sel(at)) == 200
+        np.testing.assert_allclose(ds["earned_share"].sel(at).sel(n_rounds=n), 0.1 * i)
+        np.testing.assert_allclose(ds["relative_regret"].sel(at).sel(n_rounds=n), 0.02 * i)
+        np.testing.assert_allclose(ds["interval_coverage"].sel(at).sel(n_rounds=n), 0.75)
+        np.testing.assert_allclose(ds["erc"].sel(at).sel(n_rounds=n), 0.3 * i)
+        np.testing.assert_allclose(ds["mutual_coherence"].sel(at).sel(n_rounds=n), 0.1 * i)
+        np.testing.assert_allclose(
+            ds["median_least_coverage"].sel(at).sel(n_rounds=n), n // (i + 1)
+        )
+        exact = left["recover"][one.name]["exact_recovery"].mean(axis=0)
+        np.testing.assert_allclose(ds["found_share"].sel(at).sel(n_rounds=n), exact)
+        assert_estimate(ds, "recovery_at_end", at, exact[-1], rtol=1e-9)
+        middle = {**at, "quantile": 0.5}
+        if one.name in wanted:
+            assert_estimate(ds, "rounds_needed", middle, wanted[one.name], rtol=0.03)
+            assert_estimate(ds, "rounds_factor", middle, wanted[one.name] / 100, rtol=0.03)
+    never = {**middle, "policy": "greedy", "policy_level": 0.0}
+    for name, most in (("rounds_needed", n[-1]), ("rounds_factor", n[-1] / 100)):
+        value, low, high = (float(end.sel(never)) for end in grid.take(ds, name))
+        assert np.isnan([value, high]).all()
+        assert 0.85 * most < low <= most  # of what the uniform log needs at most
+    at = {"design": uniform.label, "selection": "whitened", "quantile": 0.5}
+    assert_estimate(ds, "exploration_exponent", at, -0.8, rtol=0.03)
+    assert_estimate(ds, "least_exploration", at, 2 ** (-1 / 0.8), rtol=0.03)
+    assert_estimate(ds, "final_least_exploration", at, 0.1, rtol=1e-9)
+
+
+def test_a_uniform_log_alone_says_nothing_of_exploration(tmp_path):
+    one = logged()
+    left = {
+        "simulate": {one.name: log_of(one, 1.0)},
+        "recover": {one.name: recovery(one, outcomes(one.n_rounds, 100.0, 200))},
+    }
+    ds = logging_policy.collect([one], reading(**left), SETTINGS, judged="correlation")
+    ds = on_disk(tmp_path, "logging_policy", ds)
+    np.testing.assert_allclose(ds["rounds_factor"], 1)
+    for name in ("least_exploration", "exploration_exponent", "relative_regret"):
+        assert missing(ds, name)
+
+
+def test_the_least_level_that_is_enough():
+    levels = [1.0, 0.25, 0.0625, 0.0]
+    least = logging_policy.least_level
+    for values, expected in (
+        ([9, 8, 7, 6], 0.0),
+        ([9, 8, 7, 4], 0.0625),  # no logarithm of zero
+        ([9, 6, 4, 9], 0.125),  # beyond a gap, enough does not count
+        ([9, 5, 4, 0], 0.25),
+        ([6, 4, 9, 9], 0.5),
+        ([9, 8, -np.inf, -np.inf], 0.25),
+        ([4, 9, 9, 9], np.nan),
+    ):
+        np.testing.assert_allclose(least(levels, np.array(values, dtype=float), 5.0), expected)
 
 
 # -- lower_bounds --------------------------------------------------------------------------------

@@ -203,6 +203,7 @@ HUGE = [
     ("experiments.coverage.grids.0.scarce.after", 2**31 - 1),
     ("experiments.coherence.grids.0.n_actions", [10**5]),
     ("experiments.decision_regret.grids.0.n_rounds", [2, 4, 10**9]),
+    ("experiments.logging_policy.grids.0.n_rounds", [2, 4, 10**9]),
     ("experiments.lower_bounds.grids.0.sparsity", [2**31 - 1]),
     ("experiments.lower_bounds.grids.0.n_actions", [10**7]),
     ("experiments.lower_bounds.grids.0.n_rounds", [2, 8, 10**9]),
@@ -254,6 +255,7 @@ STAGES = {
     "coherence": ("recover", "rival", "diagnose"),
     "refit_error": ("recover", "refit"),
     "decision_regret": ("recover", "decide"),
+    "logging_policy": ("recover", "refit", "decide", "diagnose"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("recover", "refit", "dense"),
     "stopping": ("stop",),
@@ -281,6 +283,7 @@ def run(study, experiment, folder):
         "simulate": {"seed": study.seed},
         "decide": {"seed": study.seed, "n_states": study.experiments.decision_regret.states},
         "stop": study.experiments.stopping.model_dump(exclude={"grids"}),
+        "logging_policy": {"judged": "whitened"},
         "sparsity_necessity": {
             "relative_error": study.experiments.sparsity_necessity.relative_error
         },
@@ -320,7 +323,7 @@ def work(study, experiment):
         width = one.n_actions * one.latent_dim
         total += min(cell.trials, 8) * len(cell.n_rounds) * cell.n_rounds[-1] * width
         total += 8 * len(cell.n_rounds) * width**2 + 5000
-    if experiment == "decision_regret":
+    if experiment in ("decision_regret", "logging_policy"):
         total += 8 * study.experiments.decision_regret.states * 10
     return total
 
@@ -388,6 +391,7 @@ def odd(draw, name):
         "seed": one(0, 2**63 - 1),
     }
     plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "robustness": DESIGNS[:1]}
+    plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "logging_policy": DESIGNS[1:]}
     plan = plans.get(name, DESIGNS)
     grid = one(*plan)
     grid = {**grid, "n_actions": several("n_actions"), "latent_dim": several("latent_dim")}
@@ -422,9 +426,13 @@ def odd(draw, name):
         departure = one(*SIZES)
         sizes = st.lists(st.sampled_from(SIZES[departure]), min_size=1, max_size=3, unique=True)
         section["grids"].append({**grid, "departure": departure, "departure_size": draw(sizes)})
+    if name == "logging_policy":
+        policy = one({"policy": "zipf", "policy_level": [0.01, 3.0]}, {"policy": "greedy"})
+        section["grids"].append({**grid, **policy})
     if "selection" in experiment.varies:
         also = [] if name == "coherence" else one([], ["whitened"], ["least_squares"])
-        grid["selection"] = ["correlation", *also]
+        for each in section["grids"]:
+            each["selection"] = ["correlation", *also]
     if name == "coherence" and one(True, False):
         grid |= {"n_actions": [9], "sparsity": [2], "latent_dim": [2], "trials": 1}
         grid |= {"n_rounds": [4, 20, 60], "strength": grid["strength"][:1]}
@@ -657,6 +665,10 @@ CALLS = {
     "simulate_trial": (
         simulate_trial,
         {"scenario": SCENARIO, "n_rounds": 9, "seed": 1, "trial": 0},
+    ),
+    "simulate_trials": (
+        simulate.simulate_trials,
+        {"scenario": SCENARIO, "n_rounds": 9, "seed": 1, "trials": [0, 3]},
     ),
     "latent_scales": (simulate.latent_scales, {"scenario": SCENARIO}),
     "score_variance": (departures.score_variance, {"scenario": SCENARIO}),

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from dataclasses import asdict, replace
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import Scenario, simulate_trial
-from sparseact.simulate import draw_sets, draw_states, latent_scales
+from sparseact.policy import RIDGE, draw_popular_sets
+from sparseact.simulate import draw_sets, draw_states, latent_scales, simulate_trials
 from sparseact.study.stages.trial import design_of
 
 SINGLE = Scenario(design="single", n_actions=11, sparsity=3, latent_dim=2)
@@ -36,9 +37,12 @@ DEPARTED = [
     replace(MULTI, departure="noisy_latents", departure_size=0.6),
 ]
 SCARCE = [replace(one, scarce_after=25) for one in (SINGLE, MULTI)]
+ZIPF = [replace(one, policy="zipf", policy_level=1.5) for one in (SINGLE, MULTI)]
+GREEDY = [replace(one, policy="greedy", policy_level=0.3) for one in (SINGLE, MULTI)]
 EVERY = [
     *(replace(one, weights=weights) for one in DESIGNS for weights in ("sphere", "gaussian")),
     *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE, *DEPARTED),
+    *(*ZIPF, *GREEDY, replace(GREEDY[1], latent_dim=3, condition_number=9.0)),
     replace(SIGNED, condition_number=50.0, weights="aligned"),
 ]
 
@@ -107,6 +111,15 @@ def assert_same_bits(one, other):
             "departure 'nonlinear' needs condition_number 1",
         ),
         ({"departure": "bounded", "departure_size": 0.3}, "'bounded' needs design 'signed'"),
+        ({"policy": "thompson"}, r"policy must be one of \('uniform', 'zipf', 'greedy'\)"),
+        ({"policy_level": 0.5}, "policy_level goes with a policy: zipf or greedy"),
+        ({"policy_level": np.nan, "policy": "zipf"}, "policy_level"),
+        ({"policy": "zipf"}, r"policy_level of zipf must lie within \(0, 3\], got 0.0"),
+        ({"policy": "zipf", "policy_level": 3.1}, r"policy_level of zipf .* got 3.1"),
+        ({"policy": "greedy", "policy_level": 1.1}, r"greedy must lie within \[0, 1\], got 1.1"),
+        ({"policy": "greedy", "policy_level": -0.1}, r"greedy must lie within \[0, 1\], got -0.1"),
+        ({"policy": "greedy", "design": "signed"}, "'greedy' goes with designs 'single' and"),
+        ({"policy": "greedy", "scarce_after": 5}, "scarce_after does not go with policy 'greedy'"),
     ],
 )
 def test_bad_scenarios_are_named(changes, message):
@@ -194,7 +207,17 @@ departed = st.builds(
     ),
     departure_size=st.floats(0.001, 0.5),
 )
-scenarios |= conditioned | structured | scarce | departed
+chosen = st.builds(
+    Scenario,
+    design=st.sampled_from(["single", "multi"]),
+    n_actions=st.integers(9, 12),
+    sparsity=st.integers(1, 3),
+    latent_dim=st.integers(1, 3),
+    actions_per_round=st.integers(1, 3),
+    policy=st.sampled_from(["zipf", "greedy"]),
+    policy_level=st.floats(0.01, 1),
+)
+scenarios |= conditioned | structured | scarce | departed | chosen
 
 
 @given(scenarios, scenarios)
@@ -219,6 +242,8 @@ def test_a_name_is_what_it_was():
     assert replace(MULTI, weights="gaussian").name == "multi4_M11_k3_d2_b1_s0.5_gaussian"
     assert TWIN.name == "signed_M11_k3_d2_b1_s0.5_twin0.7"
     assert SCARCE[0].name == "single_M11_k3_d2_b1_s0.5_scarce25"
+    assert ZIPF[1].name == "multi4_M11_k3_d2_b1_s0.5_zipf1.5"
+    assert replace(GREEDY[0], policy_level=0).name == "single_M11_k3_d2_b1_s0.5_greedy0"
     worst = replace(AGGREGATE, weights="aligned", condition_number=50.0)
     assert worst.name == "signed_M11_k3_d2_b1_s0.5_aligned_c50_aggregate1"
     assert DEPARTED[0].name == "single_M11_k3_d2_b1_s0.5_student0.5"
@@ -228,7 +253,7 @@ def test_what_is_not_asked_for_changes_no_name():
     plain = {"condition_number": 1.0, "structure": "independent", "strength": 0.0}
     plain |= {"departure": "none", "departure_size": 0.0}
     for scenario in DESIGNS:
-        told = replace(scenario, **plain, weights="sphere", scarce_after=0)
+        told = replace(scenario, **plain, weights="sphere", scarce_after=0, policy_level=0.0)
         assert told == scenario
         assert told.name == scenario.name
         log = simulate_trial(scenario, 5, seed=0, trial=0)
@@ -598,6 +623,128 @@ def test_the_actions_beside_a_scarce_one_are_uniform(size):
         places = {one: i for i, one in enumerate(combinations(others, beside))}
         counts = np.bincount([places[one] for one in sets], minlength=len(places))
         assert len(counts) == 1 or scipy.stats.chisquare(counts).pvalue > ALPHA
+
+
+# -- policies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", EVERY, ids=lambda one: one.name)
+def test_a_trial_is_the_same_alone_and_with_others(scenario):
+    together = simulate_trials(scenario, 30, seed=5, trials=[4, 0, 9])
+    for log, trial in zip(together, (4, 0, 9), strict=True):
+        assert_same_bits(log, simulate_trial(scenario, 30, seed=5, trial=trial))
+    assert simulate_trials(scenario, 30, seed=5, trials=[]) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_popular_sets_are_drawn_one_after_another(size):
+    popularity = np.array([8.0, 4.0, 2.0, 1.0])
+    sets = draw_popular_sets(popularity, size, 40_000, np.random.default_rng(2))
+    assert (np.diff(sets, axis=1) > 0).all()
+    places = {one: i for i, one in enumerate(combinations(range(4), size))}
+    expected = np.zeros(len(places))
+    for path in permutations(range(4), size):
+        chance, left = 1.0, popularity.sum()
+        for action in path:
+            chance *= popularity[action] / left
+            left -= popularity[action]
+        expected[places[tuple(sorted(path))]] += chance
+    counts = np.bincount([places[tuple(one)] for one in sets.tolist()], minlength=len(places))
+    assert size == 4 or scipy.stats.chisquare(counts, expected * len(sets)).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0, 3.0])
+def test_popularity_falls_with_a_power_of_the_rank(level):
+    scenario = replace(SINGLE, policy="zipf", policy_level=level)
+    ids = simulate_trial(scenario, 40_000, seed=8, trial=0).activations.ravel()
+    counts = np.sort(np.bincount(ids, minlength=11))[::-1]
+    shares = np.arange(1.0, 12) ** -level
+    assert scipy.stats.chisquare(counts, 40_000 * shares / shares.sum()).pvalue > ALPHA
+
+
+def test_what_is_popular_has_nothing_to_do_with_what_matters():
+    scenario = replace(SINGLE, policy="zipf", policy_level=3.0)
+    logs = simulate_trials(scenario, 20, seed=1, trials=range(1100))
+    popular = [np.bincount(log.activations.ravel(), minlength=11).argmax() for log in logs]
+    assert scipy.stats.chisquare(np.bincount(popular, minlength=11)).pvalue > ALPHA
+    relevant = sum(one in log.support for one, log in zip(popular, logs, strict=True))
+    assert scipy.stats.binomtest(relevant, 1100, 3 / 11).pvalue > ALPHA
+
+
+def values_before(log, n_actions):
+    """(T, M) ``⟨ŵ_j, z⟩`` by ridge regression on the rounds before, from scratch in each round."""
+    latents, values = log.latents.astype(float), np.zeros((len(log.rewards), n_actions))
+    for t in range(1, len(log.rewards)):
+        for action in range(n_actions):
+            z = latents[:t][(log.activations[:t] == action).any(axis=1)]
+            r = log.rewards[:t][(log.activations[:t] == action).any(axis=1)]
+            gram = z.T @ z + RIDGE * np.eye(z.shape[1])
+            values[t, action] = np.linalg.solve(gram, z.T @ r) @ latents[t]
+    return values
+
+
+def shortfall(log, n_actions):
+    """(T,) how much less the actions used look worth, in sum, than the best of as many."""
+    values = values_before(log, n_actions)
+    used = np.take_along_axis(values, log.activations.astype(int), axis=1).sum(axis=1)
+    size = log.activations.shape[1]
+    return np.sort(values, axis=1)[:, -size:].sum(axis=1) - used
+
+
+@pytest.mark.parametrize("scenario", GREEDY, ids=lambda one: one.design)
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_without_exploration_the_best_so_far_is_used(scenario, latent_dim):
+    scenario = replace(scenario, policy_level=0.0, latent_dim=latent_dim)
+    for trial in range(3):
+        log = simulate_trial(scenario, 120, seed=6, trial=trial)
+        assert (np.diff(log.activations.astype(int), axis=1) > 0).all()
+        np.testing.assert_allclose(shortfall(log, 11), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.2, 0.7])
+def test_rounds_explore_as_often_as_they_should(level):
+    # Late, when no two actions look alike; one in eleven that explore uses the best all the same.
+    scenario = replace(SINGLE, policy="greedy", policy_level=level)
+    logs = simulate_trials(scenario, 150, seed=6, trials=range(20))
+    explored = np.array([shortfall(log, 11)[50:] > 1e-9 for log in logs])
+    expected = level * 10 / 11
+    assert scipy.stats.binomtest(int(explored.sum()), explored.size, expected).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("scenario", GREEDY, ids=lambda one: one.design)
+def test_a_log_that_always_explores_is_uniform(scenario):
+    log = simulate_trial(replace(scenario, policy_level=1.0), 40_000, seed=3, trial=0)
+    used = (log.activations[:, :, None] == np.arange(11)).any(axis=1)
+    rate = scenario.use_rate
+    variance = len(used) * rate * (1 - rate) * 11 / 10
+    statistic = ((used.sum(axis=0) - len(used) * rate) ** 2).sum() / variance
+    assert ALPHA < scipy.stats.chi2.sf(statistic, 10) < 1 - ALPHA
+    for action in range(11):  # whatever the latent state
+        assert scipy.stats.pearsonr(used[:, action], log.latents[:, 0]).pvalue > ALPHA
+
+
+def test_equal_values_go_in_an_order_of_the_trials_own():
+    scenario = replace(SINGLE, policy="greedy", policy_level=0.0)
+    logs = simulate_trials(scenario, 1, seed=2, trials=range(1100))
+    first = [int(log.activations[0, 0]) for log in logs]
+    assert scipy.stats.chisquare(np.bincount(first, minlength=11)).pvalue > ALPHA
+    relevant = sum(one in log.support for one, log in zip(first, logs, strict=True))
+    assert scipy.stats.binomtest(relevant, 1100, 3 / 11).pvalue > ALPHA
+
+
+def test_an_exploiting_log_earns_more_than_it_costs():
+    means = [
+        np.mean(
+            [
+                log.rewards[200:].mean()
+                for log in simulate_trials(one, 600, seed=1, trials=range(20))
+            ]
+        )
+        for one in (SINGLE, *(replace(GREEDY[0], policy_level=level) for level in (0.5, 0.1)))
+    ]
+    assert abs(means[0]) < 0.05
+    assert means[1] > 0.2
+    assert means[2] > means[1] + 0.1
 
 
 # -- fresh states ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sparseact.coherence import exact_recovery_coefficient, mutual_coherence
 from sparseact.inference import oracle_error
 from sparseact.simulate import draw_states, simulate_trial
 from sparseact.study import store
-from sparseact.study.cell import Cell
+from sparseact.study.cell import Cell, joined
 from sparseact.study.stages import (
     bound,
     decide,
@@ -34,6 +34,7 @@ GAUSSIAN = replace(SIGNED, weights="gaussian")
 BOUNDED = replace(SIGNED, departure="bounded", departure_size=0.5)
 SINGLE = Scenario(design="single", n_actions=6, sparsity=2, latent_dim=2, scarce_after=80)
 MULTI = replace(SINGLE, design="multi", actions_per_round=3)
+GREEDY = replace(MULTI, scarce_after=0, policy="greedy", policy_level=0.2)
 
 
 def cell_of(scenario, n_rounds=(8, 20, 60), trials=TRIALS, selection="correlation"):
@@ -55,8 +56,10 @@ STOPPING = {"alpha": 0.05, "improvement": 0.1, "folds": 3, "most_actions": 5}
 STAGES = {
     "simulate": ("log", TWIN, (8, 20, 60)),
     "simulate, scarce": ("log", MULTI, LATE),
+    "simulate, greedy": ("log", GREEDY, (8, 20, 60)),
     "recover": ("recovery", SIGNED, (8, 20, 60)),
     "recover, multi": ("recovery", MULTI, LATE),
+    "recover, greedy": ("recovery", GREEDY, (8, 20, 60)),
     "rival": ("rival", TWIN, (8, 20, 60)),
     "detect": ("detection", SINGLE, LATE),
     "stop": ("stopped", SIGNED, (20, 33, 60)),
@@ -130,6 +133,15 @@ def test_every_trial_is_its_own_draw():
         assert (trial.number, trial.scarce) == (i, log["scarce"][i])
         mean = trial.design.to_dense() @ trial.all_weights().ravel()
         assert np.std(trial.rewards - mean) < 2 * MULTI.noise_std
+
+
+def test_exploiting_logs_are_the_same_in_batches_and_pieces(monkeypatch):
+    cell = cell_of(GREEDY, trials=5)
+    whole = log_of(cell)
+    monkeypatch.setattr(simulate, "SIDE_BY_SIDE", 2)
+    for other in (log_of(cell), joined([log_of(one) for one in cell.pieces(3)], "log")):
+        for name, values in whole.items():
+            np.testing.assert_array_equal(other[name], values)
 
 
 def test_grams_of_prefixes_are_those_of_shorter_logs():

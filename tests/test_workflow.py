@@ -385,7 +385,7 @@ CHANGES = {
     ),
     "the states decided on": (
         {"experiments.decision_regret.states": 200},
-        {"decide": 1, "collect_decision_regret": 1},
+        {"decide": 3, "collect_decision_regret": 1, "collect_logging_policy": 1},
     ),
     "the trials measured": (
         {"experiments.coherence.measured_trials": 5},

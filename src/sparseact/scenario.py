@@ -32,6 +32,9 @@ _SIZES: dict[str, tuple[float, float, str]] = {
     "bounded": (1e-6, 100.0, "the bound in units of the signal"),
     "noisy_latents": (1e-6, 100.0, "the error's deviation in units of the state's"),
 }
+Policy = Literal["uniform", "zipf", "greedy"]
+
+STEEPEST = 3.0  # Zipf exponent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,12 @@ class Scenario:
         what each is. With a departure the states are well conditioned.
     departure_size : float
         How far it departs, in the units of the departure; 0 where nothing departs.
+    policy : {"uniform", "zipf", "greedy"}
+        How ``single`` and ``multi`` choose actions: all alike; by popularity; or those that look
+        best so far in the latent state, see :mod:`sparseact.policy`.
+    policy_level : float
+        The exponent s in (0, 3] of popularity, which falls with the rank as rank^-s (``zipf``); the
+        probability ε in [0, 1] that a round explores, choosing as ``uniform`` does (``greedy``).
 
     Raises
     ------
@@ -100,6 +109,8 @@ class Scenario:
     scarce_after: int = 0
     departure: Departure = "none"
     departure_size: float = 0.0
+    policy: Policy = "uniform"
+    policy_level: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
@@ -108,6 +119,7 @@ class Scenario:
             ("weights", Weights),
             ("structure", Structure),
             ("departure", Departure),
+            ("policy", Policy),
         ):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in get_args(kind):
@@ -116,7 +128,8 @@ class Scenario:
             integer(getattr(self, name), name, low=1)
         for name in ("actions_per_round", "scarce_after"):
             integer(getattr(self, name), name)
-        for name in ("signal", "noise_std", "condition_number", "strength", "departure_size"):
+        numbers = ("signal", "noise_std", "condition_number", "strength")
+        for name in (*numbers, "departure_size", "policy_level"):
             require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
@@ -156,6 +169,7 @@ class Scenario:
         ):
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
         self._check_departure()
+        self._check_policy()
 
     def _check_departure(self) -> None:
         low, high, meaning = _SIZES[self.departure]
@@ -174,6 +188,21 @@ class Scenario:
             "independent",
         ):
             raise ValueError("departure 'bounded' needs design 'signed', structure 'independent'")
+
+    def _check_policy(self) -> None:
+        level = self.policy_level
+        if self.policy == "uniform" and level != 0:
+            raise ValueError("policy_level goes with a policy: zipf or greedy")
+        if self.policy == "zipf" and not 0 < level <= STEEPEST:
+            raise ValueError(f"policy_level of zipf must lie within (0, {STEEPEST:g}], got {level}")
+        if self.policy == "greedy" and not 0 <= level <= 1:
+            raise ValueError(f"policy_level of greedy must lie within [0, 1], got {level}")
+        if self.policy != "uniform" and self.design == "signed":
+            raise ValueError(f"policy {self.policy!r} goes with designs 'single' and 'multi' only")
+        if self.policy != "uniform" and self.scarce_after:
+            raise ValueError(f"scarce_after does not go with policy {self.policy!r}")
+        if self.policy == "greedy" and self.departure != "none":
+            raise ValueError(f"departure {self.departure!r} does not go with policy 'greedy'")
 
     @property
     def n_decoys(self) -> int:
@@ -200,11 +229,13 @@ class Scenario:
             name += f"_scarce{self.scarce_after}"
         if self.departure != "none":
             name += f"_{self.departure}{_digits(self.departure_size)}"
+        if self.policy != "uniform":
+            name += f"_{self.policy}{_digits(self.policy_level)}"
         return name
 
     @property
     def use_rate(self) -> float:
-        """Expected coverage of an action per round: B/M, and 1 for ``signed``."""
+        """Coverage of an action per round, mean over actions: B/M, and 1 for ``signed``."""
         return self.actions_per_round / self.n_actions
 
     @property

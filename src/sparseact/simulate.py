@@ -8,13 +8,15 @@ with the log of fewer, and neither the order of trials nor how they are cut into
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sparseact import departures
 from sparseact.arguments import MOST_ROUNDS, instance, integer
+from sparseact.policy import draw_popular_sets, exploit
 from sparseact.scenario import Scenario
 
 Floats = npt.NDArray[np.float64]
@@ -28,8 +30,7 @@ class TrialLog:
     Attributes
     ----------
     latents : float32 array (T, d)
-        As logged. Standard normal, drawn in single precision to keep logs small; arithmetic is in
-        double.
+        Standard normal, drawn in single precision to keep logs small; arithmetic is in double.
     activations : array
         ``signed``: uint8 (T, ⌈M/8⌉), one bit an action, most significant first, 1 for +1 and 0 for
         -1. Otherwise ascending action ids (T, B) in the smallest unsigned type that fits.
@@ -39,8 +40,7 @@ class TrialLog:
         Rows of W* on the support, in units of the reward.
     rewards : array (T,)
     decoys : int array (n_decoys,)
-        Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``. With
-        a ``bounded`` departure, the one that seems to have an effect.
+        Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``.
     scarce : int or None
         The relevant action that is used late only, where the scenario has one.
     """
@@ -74,15 +74,43 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     TypeError
         If one of them is not an integer, or ``scenario`` not a Scenario.
     """
-    for name, value in (("n_rounds", n_rounds), ("seed", seed), ("trial", trial)):
-        integer(value, name)
-    if n_rounds > MOST_ROUNDS:
-        raise ValueError(f"n_rounds must be at most {MOST_ROUNDS}, got {n_rounds}")
-    if n_rounds < 1 or seed < 0 or trial < 0:
-        raise ValueError(
-            "n_rounds must be positive, seed and trial not negative: "
-            f"got {n_rounds}, {seed}, {trial}"
-        )
+    return simulate_trials(scenario, n_rounds, seed=seed, trials=[trial])[0]
+
+
+def simulate_trials(
+    scenario: Scenario, n_rounds: int, *, seed: int, trials: Sequence[int]
+) -> list[TrialLog]:
+    """Draw several trials of a scenario, each as :func:`simulate_trial` does, bit by bit.
+
+    Where rounds depend on those before them (policy ``greedy``) it is much faster than one trial
+    after another.
+
+    Raises
+    ------
+    ValueError
+        If ``n_rounds`` is not within 1 … 2³¹ - 1, or ``seed`` or a trial is negative.
+    TypeError
+        If one of them is not an integer, or ``scenario`` not a Scenario.
+    """
+    for trial in trials:
+        for name, value in (("n_rounds", n_rounds), ("seed", seed), ("trial", trial)):
+            integer(value, name)
+        if n_rounds > MOST_ROUNDS:
+            raise ValueError(f"n_rounds must be at most {MOST_ROUNDS}, got {n_rounds}")
+        if n_rounds < 1 or seed < 0 or trial < 0:
+            raise ValueError(
+                "n_rounds must be positive, seed and trial not negative: "
+                f"got {n_rounds}, {seed}, {trial}"
+            )
+    logs = [_draw(scenario, n_rounds, seed, trial) for trial in trials]
+    if logs and scenario.policy == "greedy":
+        policies = [_generator_of("policy", scenario, seed, trial) for trial in trials]
+        logs = _exploited(scenario, logs, policies)
+    return [_rewarded(scenario, log, seed, trial) for log, trial in zip(logs, trials, strict=True)]
+
+
+def _draw(scenario: Scenario, n_rounds: int, seed: int, trial: int) -> TrialLog:
+    """A log with all that does not depend on rewards, and with noise alone for rewards."""
     generators = _generators(scenario, seed, trial)
     weights_rng, latents_rng, actions_rng, noise_rng, structure_rng = generators
     order, k = weights_rng.permutation(scenario.n_actions), scenario.sparsity
@@ -97,9 +125,16 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     if scenario.design == "signed":
         activations = _draw_signs(scenario, n_rounds, support, decoys, actions_rng, structure_rng)
     else:
-        activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng)
-    rewards = departures.draw_noise(scenario, latents, noise_rng)
-    used = _activations_of(scenario, activations, support)
+        policy_rng = _generator_of("policy", scenario, seed, trial)
+        activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng, policy_rng)
+    noise = departures.draw_noise(scenario, latents, noise_rng)
+    return TrialLog(latents, activations, support, weights, noise, decoys, scarce)
+
+
+def _rewarded(scenario: Scenario, log: TrialLog, seed: int, trial: int) -> TrialLog:
+    """The log with the rewards of its activations, given one whose rewards are noise."""
+    used = _activations_of(scenario, log.activations, log.support)
+    rewards, weights, latents = log.rewards, log.weights, log.latents
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
@@ -107,7 +142,7 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     if scenario.departure == "nonlinear":
         departures.add_curvature(rewards, scenario, used, weights, latents)
     elif scenario.departure == "bounded":
-        decoy = _activations_of(scenario, activations, decoys)[:, 0]
+        decoy = _activations_of(scenario, log.activations, log.decoys)[:, 0]
         direction = departures.across(weights[0], departure_rng)
         departures.add_bounded(
             rewards, scenario, (decoy, used[:, 0]), (direction, weights[0]), latents
@@ -115,7 +150,28 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     elif scenario.departure == "noisy_latents":
         errors = departure_rng.standard_normal(latents.shape, dtype=np.float32)
         latents = latents + np.float32(scenario.departure_size) * errors
-    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
+    return replace(log, latents=latents, rewards=rewards)
+
+
+def _exploited(
+    scenario: Scenario, logs: list[TrialLog], policies: list[np.random.Generator]
+) -> list[TrialLog]:
+    """Logs whose activations, drawn for rounds that explore, are those of ε-greedy logging."""
+    n, T, M = len(logs), len(logs[0].rewards), scenario.n_actions
+    weights = np.zeros((n, M, scenario.latent_dim))
+    for i, log in enumerate(logs):
+        weights[i, log.support] = log.weights
+    order = np.array([rng.permutation(M) for rng in policies])
+    explores = np.array([rng.random(T) < scenario.policy_level for rng in policies])
+    used = exploit(
+        np.stack([log.latents for log in logs]),
+        weights,
+        np.stack([log.rewards for log in logs]),
+        np.stack([log.activations for log in logs]),
+        explores,
+        order,
+    )
+    return [replace(log, activations=one) for log, one in zip(logs, used, strict=True)]
 
 
 def latent_scales(scenario: Scenario) -> Floats:
@@ -209,11 +265,19 @@ def _draw_signs(
 
 
 def _draw_sets_used(
-    scenario: Scenario, n_rounds: int, scarce: int | None, rng: np.random.Generator
+    scenario: Scenario,
+    n_rounds: int,
+    scarce: int | None,
+    rng: np.random.Generator,
+    policy_rng: np.random.Generator,
 ) -> Activations:
-    """Ascending ids (T, B) of the actions used."""
+    """Ascending ids (T, B) of the actions used; by ``greedy``, of those used to explore."""
     M, B = scenario.n_actions, scenario.actions_per_round
-    if scarce is None:
+    if scenario.policy == "zipf":
+        popularity = np.empty(M)
+        popularity[policy_rng.permutation(M)] = np.arange(1.0, M + 1) ** -scenario.policy_level
+        sets = draw_popular_sets(popularity, B, n_rounds, rng)
+    elif scarce is None:
         sets = draw_sets(M, B, n_rounds, rng)
     else:
         before = min(n_rounds, scenario.scarce_after)

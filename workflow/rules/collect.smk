@@ -4,6 +4,7 @@
 
 # What an experiment's collection needs to know besides its cells.
 OPTIONS = {
+    "logging_policy": {"judged": STUDY.experiments.logging_policy.judged_selection},
     "sparsity_necessity": {
         "relative_error": STUDY.experiments.sparsity_necessity.relative_error
     },

@@ -101,6 +101,7 @@ STAGES = {
     "coherence": ("simulate", "recover", "rival", "diagnose"),
     "refit_error": ("refit",),
     "decision_regret": ("decide",),
+    "logging_policy": ("simulate", "recover", "refit", "decide", "diagnose"),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
     "stopping": ("stop",),
@@ -118,6 +119,13 @@ def cells_at(stage, experiment):
     if stage == "rival":
         return rivals
     greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
+    if experiment == "logging_policy" and stage in ("diagnose", *NEEDS):
+        judging = STUDY.experiments.logging_policy
+        return [
+            replace(cell, trials=min(cell.trials, judging.judged_trials))
+            for cell in greedy
+            if cell.selection == judging.judged_selection
+        ]
     if stage == "diagnose":
         trials = STUDY.experiments.coherence.measured_trials
         return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]

@@ -39,6 +39,15 @@ NOTEBOOKS = {
         "experiments": ("refit_error", "decision_regret"),
         "figures": ("refit_error", "conditioning", "decision_regret", "anytime"),
     },
+    "logging_policy": {
+        "experiments": ("logging_policy",),
+        "figures": (
+            "logging_recovery",
+            "exploration",
+            "logging_coverage",
+            "logging_regret",
+        ),
+    },
     "lower_bounds": {
         "experiments": ("lower_bounds",),
         "figures": ("error_probabilities", "greedy_factor", "rate_constant"),

@@ -146,6 +146,17 @@ def _ideal_coverage(ds: xr.Dataset) -> xr.DataArray:
     return _near("interval_coverage", 0.95, 0.01, "recovery_probability")(ideal)
 
 
+def _same_in_law(ds: xr.Dataset) -> xr.DataArray:
+    """A log that always explores is a uniform one, where both were tried."""
+    name = "recovery_probability"
+    policies = {"uniform": 0.0, "greedy": 1.0}
+    if not {*policies} <= {*ds["policy"].values} or 1.0 not in ds["policy_level"]:
+        return xr.zeros_like(ds["design"], dtype=bool)
+    one, other = (ds.sel(policy=one, policy_level=level) for one, level in policies.items())
+    allowed = _ERRORS * np.hypot(_error(one, name), _error(other, name))
+    return abs(one[name] - other[name]) > allowed + 1e-9
+
+
 _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "phase_transition": {
         "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
@@ -173,6 +184,13 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "decision_regret": {
         "no regret exceeds its bound": lambda ds: ds["bound_exceeded_share"] > 0,
         "regret falls with rounds": _rises("mean_regret", "n_rounds", -1, step=slice(1, None)),
+    },
+    "logging_policy": {
+        "recovery from a uniform log rises with rounds": _rises(
+            "recovery_probability", "n_rounds", policy="uniform"
+        ),
+        "coverage rises with rounds": _rises("median_least_coverage", "n_rounds"),
+        "a log that always explores is a uniform one": _same_in_law,
     },
     "lower_bounds": {
         "Fano's bound is below the Bayes-optimal error": _below(

@@ -18,7 +18,15 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
-from sparseact.scenario import Departure, Design, Scenario, Structure, Weights
+from sparseact.scenario import (
+    STEEPEST,
+    Departure,
+    Design,
+    Policy,
+    Scenario,
+    Structure,
+    Weights,
+)
 from sparseact.study.cell import Cell, merged
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
@@ -49,6 +57,7 @@ NoiseStd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValid
 ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 DepartureSize = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PolicyLevel = Annotated[float, Field(ge=0, le=STEEPEST)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
@@ -119,6 +128,8 @@ class Grid(_Model):
     strength: Annotated[list[Strength], Some] = [0.0]
     departure: Departure = "none"
     departure_size: Annotated[list[DepartureSize], Some] = [0.0]
+    policy: Policy = "uniform"
+    policy_level: Annotated[list[PolicyLevel], Some] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
@@ -147,6 +158,8 @@ class Grid(_Model):
         return math.prod(len(values) for values in axes)
 
 
+# What scenarios of a few experiments are told by, and what it is in all others.
+_KINDS = {"departure": "none", "policy": "uniform"}
 # What a grid is a cross of.
 _AXES = (
     "n_actions",
@@ -156,6 +169,7 @@ _AXES = (
     "condition_number",
     "strength",
     "departure_size",
+    "policy_level",
 )
 
 
@@ -184,9 +198,13 @@ class Experiment(_Model):
         M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
         stored = -(-M // 8) if one.design == "signed" else 4 * B
         at_once = min(N, study.trials_per_job or N)
+        # As ids of eight bytes; and what a greedy policy keeps of each action.
+        drawn = 0 if one.policy == "uniform" else 24 * B
+        running = 24 * at_once * M * d * (d + 2) if one.policy == "greedy" else 0
         whitening = d if cell.selection in ("whitened", "least_squares") else 1
         return {
-            "the logs of a job": 2 * at_once * T * (stored + 4 * d + 8),
+            "the logs of a job": at_once * T * (2 * (stored + 4 * d + 8) + drawn),
+            "the running estimates": running,
             "the design of a trial": 24 * T * (min(M, 20 * B) + d),
             "the residuals of a trial": 16 * p * T * (k * d + 4),
             "the correlations of a trial": 32 * p * M * d * whitening,
@@ -293,6 +311,35 @@ class DecisionRegret(Experiment):
             "the decisions of a trial": 16 * self.states * (2 * one.latent_dim + one.sparsity + 4),
             "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
         }
+
+
+class LoggingPolicy(Experiment):
+    """What do unequal and exploiting logs do to discovery?"""
+
+    # Trials in which decisions, intervals and coherence are judged, which vary less than recovery.
+    judged_trials: Positive
+
+    judged_selection: ClassVar[str] = "whitened"
+    varies: ClassVar[frozenset[str]] = frozenset(
+        {"design", "actions_per_round", "policy", "policy_level", "selection"}
+    )
+    needs_noise: ClassVar[bool] = True
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Logs are held against the uniform one, which has a place of its own."""
+        if any(cell.scenario.design == "signed" for cell in cells):
+            raise ValueError("design must be single or multi: signed rounds choose no actions")
+        plain = {(one.label, one.selection) for one in cells if one.scenario.policy == "uniform"}
+        for cell in cells:
+            if (cell.label, cell.selection) not in plain:
+                raise ValueError(
+                    f"{cell.name} needs the same design and selection with policy 'uniform' too"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Decisions and coherence are judged as in the experiments on them."""
+        others = (study.experiments.decision_regret, study.experiments.coherence)
+        return others[0].memory(cell, study) | others[1].memory(cell, study)
 
 
 class LowerBounds(Experiment):
@@ -408,6 +455,7 @@ class Experiments(_Model):
     coherence: Coherence
     refit_error: RefitError
     decision_regret: DecisionRegret
+    logging_policy: LoggingPolicy
     lower_bounds: LowerBounds
     sparsity_necessity: SparsityNecessity
     stopping: Stopping
@@ -468,7 +516,9 @@ class Study(_Model):
     def dataset_memory(self, name: str, cells: Sequence[Cell]) -> dict[str, int]:
         """Bytes of an experiment's dataset, which has a place for every point of the full cross."""
         axes = getattr(self.experiments, name).varies.intersection(_AXES)
-        labels = {(cell.label, cell.scenario.departure) for cell in cells}
+        labels = {
+            (cell.label, *(getattr(cell.scenario, kind) for kind in _KINDS)) for cell in cells
+        }
         places = len(labels) * len({cell.selection for cell in cells})
         places *= math.prod(len({getattr(cell.scenario, axis) for cell in cells}) for axis in axes)
         lengths = len({n for cell in cells for n in cell.n_rounds})
@@ -493,16 +543,16 @@ class Study(_Model):
             for scenario in self._scenarios(grid, key):
                 if experiment.needs_noise and scenario.noise_std == 0:
                     raise ConfigError(f"{key}.noise_std: must be positive in {name}, got 0")
-                if scenario.departure != "none" and "departure" not in experiment.varies:
-                    raise ConfigError(
-                        f"{key}.departure: {scenario.departure!r} does not go with {name}"
-                    )
+                for kind, plain in _KINDS.items():
+                    found = getattr(scenario, kind)
+                    if found != plain and kind not in experiment.varies:
+                        raise ConfigError(f"{key}.{kind}: {found!r} does not go with {name}")
                 n_rounds = _rounds(grid, scenario, key, experiment)
                 label = _label(grid, scenario)
                 for selection in grid.selection:
                     # What the axes of a dataset can tell apart.
-                    axes = (getattr(scenario, axis) for axis in _AXES)
-                    place = (label, scenario.departure, *axes, selection)
+                    axes = [getattr(scenario, axis) for axis in (*_KINDS, *_AXES)]
+                    place = (label, *axes, selection)
                     if place in seen:
                         raise ConfigError(
                             f"{key} asks for {scenario.name} with selection {selection!r} again; "
@@ -528,6 +578,7 @@ class Study(_Model):
                     weights=grid.weights or self.weights,
                     structure=grid.structure,
                     departure=grid.departure,
+                    policy=grid.policy,
                     scarce_after=grid.scarce.after if grid.scarce else 0,
                     **axes,
                 )

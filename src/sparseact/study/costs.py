@@ -58,10 +58,12 @@ def terms(study: Study, stage: str, cell: Cell) -> tuple[float, ...]:
     M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
     # The first correlations read the log once; later ones the rounds that were touched.
     touched = min(1.0, k * one.use_rate)
+    # Other policies than the uniform one look at every action.
+    considered = 1 if one.policy == "uniform" else M
     whitening = 1 if cell.selection == "correlation" else d
     recovery = (T * B * d * (1 + (k - 1) * p * touched) + p * M * d * k) * whitening
     operations = {
-        "simulate": T * (B + d),
+        "simulate": T * (B + d) * considered,
         "recover": recovery,
         "detect": recovery,
         "rival": sum(cell.n_rounds) * M * d,

@@ -94,6 +94,10 @@ VARIABLES: dict[str, Variable] = {
     "strength": Variable("float64", "1", "strength ρ of the correlation", 0, 1),
     "false_positive": Variable("str", "1", "kind of irrelevant action selected"),
     "condition_number": Variable("float64", "1", "condition number of Σ_z", 1),
+    "policy": Variable("str", "1", "how the log chose its actions"),
+    "policy_level": Variable(
+        "float64", "1", "exponent s of popularity (zipf), or probability ε to explore (greedy)", 0
+    ),
     "step": Variable("int32", "1", "steps of the path taken", 0),
     "limit": Variable("str", "1", "method, or bound on all methods"),
     "estimator": Variable("str", "1", "estimator of the weights"),
@@ -325,6 +329,34 @@ VARIABLES |= {
     **_estimate(
         "precision_halfway", _probability("share of relevant actions in the first half of the path")
     ),
+    # logging policies
+    **_estimate("found_share", _probability("share of relevant actions found")),
+    **_estimate(
+        "median_least_coverage",
+        _positive("round", "rounds with the least used relevant action, median over trials"),
+    ),
+    **_estimate(
+        "recovery_at_end", _probability("probability of exact recovery after the most rounds")
+    ),
+    **_estimate("rounds_factor", _positive("1", "rounds needed over those of the uniform log")),
+    **_estimate(
+        "relative_regret", _positive("1", "mean regret over the mean value of the best action")
+    ),
+    **_estimate(
+        "earned_share",
+        Variable("float64", "1", "share of the best possible reward that the log itself earned"),
+    ),
+    **_estimate(
+        "least_exploration",
+        _probability("least ε with which at most twice the rounds of a uniform log are needed"),
+    ),
+    **_estimate(
+        "final_least_exploration",
+        _probability("least ε with which recovery after the most rounds is as probable as asked"),
+    ),
+    **_estimate(
+        "exploration_exponent", Variable("float64", "1", "exponent of the rounds needed in ε")
+    ),
     # lower bounds
     **_estimate("greedy_error_probability", _probability("probability that Block-OMP errs")),
     **_estimate("bayes_error_probability", _probability("least error probability of any method")),
@@ -381,6 +413,7 @@ VARIABLES |= {
     ),
 }
 
+_LOGGED = ("design", "policy", "policy_level", "selection")
 _GRID = ("design", "n_actions", "sparsity", "latent_dim", "selection")
 _FITS = ("design", "quantity", "quantile")
 _SIZES = ("n_actions", "sparsity", "latent_dim")
@@ -626,6 +659,32 @@ KINDS: dict[str, Kind] = {
                 "precision_halfway",
             ),
             **_intervals((), "best_value", "final_optimal_share", "final_bound_exceeded"),
+        },
+    ),
+    "logging_policy": Kind(
+        "What unequal and exploiting logs do to discovery",
+        {
+            **_axes(*_LOGGED, "n_rounds", "quantile"),
+            "n_trials": _LOGGED,
+            **_intervals(
+                (*_LOGGED, "n_rounds"),
+                "recovery_probability",
+                "found_share",
+                "median_least_coverage",
+                "relative_regret",
+                "interval_coverage",
+                "earned_share",
+                "erc",
+                "mutual_coherence",
+            ),
+            **_intervals((*_LOGGED, "quantile"), "rounds_needed", "rounds_factor"),
+            **_intervals(_LOGGED, "recovery_at_end"),
+            **_intervals(
+                ("design", "selection", "quantile"),
+                "least_exploration",
+                "final_least_exploration",
+                "exploration_exponent",
+            ),
         },
     ),
     "lower_bounds": Kind(
