@@ -103,18 +103,28 @@ TINY = yaml.safe_load(
             sparsity: [1, 8]
             latent_dim: [1]
             n_rounds: [8, 16, 32, 64]
+      approximate_sparsity:
+        judged_trials: 4
+        grids:
+          - design: signed
+            tail: flat
+            tail_energy: [0.0, 0.5]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 11,
-    "recover": 11,
+    "simulate": 13,
+    "recover": 13,
     "rival": 1,
     "detect": 1,
-    "refit": 4,
-    "decide": 1,
-    "dense": 2,
+    "refit": 6,
+    "decide": 3,
+    "dense": 4,
     "diagnose": 2,
     "bound": 1,
 }

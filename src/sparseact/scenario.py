@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from sparseact.arguments import integer, require_number
@@ -11,6 +12,7 @@ from sparseact.arguments import integer, require_number
 Design = Literal["single", "multi", "signed"]
 Weights = Literal["sphere", "gaussian", "aligned"]
 Structure = Literal["independent", "equicorrelated", "twin", "aggregate"]
+Tail = Literal["none", "flat", "power"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,12 @@ class Scenario:
     scarce_after : int
         For ``single`` and ``multi``, where positive: one relevant action, the scarce one, is never
         used in so many first rounds, and in every round after them.
+    tail : {"none", "flat", "power"}
+        Small effects of all actions that are not relevant: none; all of one norm; or of norms that
+        fall as 1/i over a random order of these actions. With a tail the relevant actions are those
+        of the k largest effects.
+    tail_energy : float
+        τ, the sum of ‖w_j‖² over the small effects, over that of the large ones, k b².
 
     Raises
     ------
@@ -70,10 +78,17 @@ class Scenario:
     structure: Structure = "independent"
     strength: float = 0.0
     scarce_after: int = 0
+    tail: Tail = "none"
+    tail_energy: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
-        for name, kind in (("design", Design), ("weights", Weights), ("structure", Structure)):
+        for name, kind in (
+            ("design", Design),
+            ("weights", Weights),
+            ("structure", Structure),
+            ("tail", Tail),
+        ):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in get_args(kind):
                 raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
@@ -81,7 +96,7 @@ class Scenario:
             integer(getattr(self, name), name, low=1)
         for name in ("actions_per_round", "scarce_after"):
             integer(getattr(self, name), name)
-        for name in ("signal", "noise_std", "condition_number", "strength"):
+        for name in ("signal", "noise_std", "condition_number", "strength", "tail_energy"):
             require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
@@ -120,11 +135,45 @@ class Scenario:
             self.design == "signed" or self.actions_per_round >= self.n_actions
         ):
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
+        self._check_tail()
+
+    def _check_tail(self) -> None:
+        """The k largest effects must be those of the relevant actions."""
+        if not (math.isfinite(self.tail_energy) and self.tail_energy >= 0):
+            raise ValueError(f"tail_energy must not be negative, got {self.tail_energy}")
+        if self.tail == "none":
+            if self.tail_energy:
+                raise ValueError("tail_energy goes with a tail: flat or power")
+            return
+        if self.weights == "gaussian":
+            raise ValueError("tail goes with weights of one norm: sphere or aligned")
+        if self.n_actions == self.sparsity:
+            raise ValueError(f"tail {self.tail!r} needs actions that are not relevant, got k=M")
+        if self.largest_tail >= 1:
+            most = self.tail_energy / self.largest_tail**2
+            raise ValueError(
+                f"tail_energy={self.tail_energy:g} of a {self.tail} tail makes a small effect "
+                f"{self.largest_tail:.3g} times as large as a relevant one; it must be below "
+                f"{most:.3g}"
+            )
 
     @property
     def n_decoys(self) -> int:
         """Irrelevant actions that imitate relevant ones."""
         return {"twin": self.sparsity, "aggregate": 1}.get(self.structure, 0)
+
+    @property
+    def largest_tail(self) -> float:
+        """Norm of the largest small effect, in units of b.
+
+        √(τk/N) for ``flat``, with the N = M - k actions that are not relevant, and √(τk/H) for
+        ``power``, with H = Σ i⁻² over i = 1 … N.
+        """
+        n = self.n_actions - self.sparsity
+        if self.tail == "none":
+            return 0.0
+        shares = float(n) if self.tail == "flat" else _inverse_squares(n)
+        return math.sqrt(self.tail_energy * self.sparsity / shares)
 
     @property
     def name(self) -> str:
@@ -142,6 +191,8 @@ class Scenario:
             name += f"_{self.structure}{_digits(self.strength)}"
         if self.scarce_after:
             name += f"_scarce{self.scarce_after}"
+        if self.tail != "none":
+            name += f"_{self.tail}{_digits(self.tail_energy)}"
         return name
 
     @property
@@ -159,6 +210,12 @@ class Scenario:
         ratio = self.noise_std / self.signal
         others = (self.sparsity - 1) * self.use_rate + ratio * ratio
         return (1 + others) * (self.latent_dim + math.log(self.n_actions)) / self.use_rate
+
+
+@cache
+def _inverse_squares(n: int) -> float:
+    """Σ i⁻² over i = 1 … n."""
+    return math.fsum(1 / i**2 for i in range(1, n + 1))
 
 
 def _digits(number: float) -> str:

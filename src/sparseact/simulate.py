@@ -40,6 +40,9 @@ class TrialLog:
         Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``.
     scarce : int or None
         The relevant action that is used late only, where the scenario has one.
+    tail : array (M, d) or None
+        Small weights of the actions that are not relevant, 0 at the others, where the scenario has
+        a tail.
     """
 
     latents: npt.NDArray[np.float32]
@@ -49,6 +52,7 @@ class TrialLog:
     rewards: Floats
     decoys: npt.NDArray[np.intp]
     scarce: int | None
+    tail: Floats | None
 
 
 def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
@@ -81,7 +85,7 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
             f"got {n_rounds}, {seed}, {trial}"
         )
     generators = _generators(scenario, seed, trial)
-    weights_rng, latents_rng, actions_rng, noise_rng, structure_rng = generators
+    weights_rng, latents_rng, actions_rng, noise_rng, structure_rng, tail_rng = generators
     order, k = weights_rng.permutation(scenario.n_actions), scenario.sparsity
     support, decoys = np.sort(order[:k]), order[k : k + scenario.n_decoys]
     scarce = int(order[0]) if scenario.scarce_after else None
@@ -98,7 +102,14 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
-    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
+    tail = None
+    if scenario.tail != "none":
+        tail = _draw_tail(scenario, order[k:], tail_rng)
+        for j in np.sort(order[k:]):
+            used = _activations_of(scenario, activations, np.array([j]))
+            for i in range(scenario.latent_dim):
+                rewards += used[:, 0] * (tail[j, i] * latents[:, i].astype(np.float64))
+    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce, tail)
 
 
 def latent_scales(scenario: Scenario) -> Floats:
@@ -127,7 +138,7 @@ def draw_states(scenario: Scenario, n_states: int, *, seed: int, trial: int) -> 
     integer(n_states, "n_states", 0, MOST_ROUNDS)
     integer(seed, "seed", low=0)
     integer(trial, "trial", low=0)
-    rng = _generators(scenario, seed, trial)[-1].spawn(1)[0]
+    rng = _generators(scenario, seed, trial)[4].spawn(1)[0]
     return rng.standard_normal((n_states, scenario.latent_dim)) * latent_scales(scenario)
 
 
@@ -136,7 +147,7 @@ def _generators(scenario: Scenario, seed: int, trial: int) -> list[np.random.Gen
     digest = hashlib.sha256(scenario.name.encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u4").tolist()
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(*key, trial))
-    return [np.random.default_rng(child) for child in sequence.spawn(5)]
+    return [np.random.default_rng(child) for child in sequence.spawn(6)]
 
 
 def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
@@ -147,6 +158,19 @@ def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
     if scenario.weights == "aligned":
         weights[:] = weights[0]
     return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
+
+
+def _draw_tail(scenario: Scenario, small: npt.NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """(M, d) weights of the ``small`` actions, of norms in a random order and any direction."""
+    ranked = rng.permutation(np.sort(small))
+    directions = rng.standard_normal((len(ranked), scenario.latent_dim))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    norms = np.full(len(ranked), scenario.signal * scenario.largest_tail)
+    if scenario.tail == "power":
+        norms /= np.arange(1, len(ranked) + 1)
+    tail = np.zeros((scenario.n_actions, scenario.latent_dim))
+    tail[ranked] = directions * norms[:, None]
+    return tail
 
 
 def _draw_signs(

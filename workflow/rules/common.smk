@@ -102,6 +102,7 @@ STAGES = {
     "decision_regret": ("decide",),
     "lower_bounds": ("recover", "bound"),
     "sparsity_necessity": ("refit", "dense"),
+    "approximate_sparsity": ("recover", "refit", "dense", "decide"),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")
@@ -117,6 +118,9 @@ def cells_at(stage, experiment):
     greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
     if stage == "diagnose":
         trials = STUDY.experiments.coherence.measured_trials
+        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
+    if experiment == "approximate_sparsity" and stage in ("dense", "decide"):
+        trials = STUDY.experiments.approximate_sparsity.judged_trials
         return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
     return greedy
 

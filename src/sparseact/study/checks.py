@@ -184,4 +184,10 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
             "block_omp", "ridge", dense_only=True
         ),
     },
+    "approximate_sparsity": {
+        "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
+        "the share of large effects found rises with rounds": _rises("found_share", "n_rounds"),
+        "needed rounds rise with the tail": _rises("rounds_needed", "tail_energy"),
+        "regret falls with rounds": _rises("relative_regret", "n_rounds", -1),
+    },
 }

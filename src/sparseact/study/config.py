@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
-from sparseact.scenario import Design, Scenario, Structure, Weights
+from sparseact.scenario import Design, Scenario, Structure, Tail, Weights
 from sparseact.study.cell import Cell, merged
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
@@ -48,6 +48,7 @@ NoiseStd = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValid
 # Latent states are stored in single precision.
 ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+TailEnergy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
@@ -116,6 +117,8 @@ class Grid(_Model):
     condition_number: Annotated[list[ConditionNumber], Some] = [1.0]
     structure: Structure = "independent"
     strength: Annotated[list[Strength], Some] = [0.0]
+    tail: Tail = "none"
+    tail_energy: Annotated[list[TailEnergy], Some] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
@@ -145,7 +148,15 @@ class Grid(_Model):
 
 
 # What a grid is a cross of.
-_AXES = ("n_actions", "sparsity", "latent_dim", "noise_std", "condition_number", "strength")
+_AXES = (
+    "n_actions",
+    "sparsity",
+    "latent_dim",
+    "noise_std",
+    "condition_number",
+    "strength",
+    "tail_energy",
+)
 
 
 class Experiment(_Model):
@@ -173,9 +184,10 @@ class Experiment(_Model):
         M, k, d, B = one.n_actions, one.sparsity, one.latent_dim, one.actions_per_round
         stored = -(-M // 8) if one.design == "signed" else 4 * B
         at_once = min(N, study.trials_per_job or N)
+        tail = 8 * M * d if one.tail != "none" else 0
         whitening = d if cell.selection in ("whitened", "least_squares") else 1
         return {
-            "the logs of a job": 2 * at_once * T * (stored + 4 * d + 8),
+            "the logs of a job": 2 * at_once * (T * (stored + 4 * d + 8) + tail),
             "the design of a trial": 24 * T * (min(M, 20 * B) + d),
             "the residuals of a trial": 16 * p * T * (k * d + 4),
             "the correlations of a trial": 32 * p * M * d * whitening,
@@ -189,6 +201,16 @@ def _grams(cell: Cell) -> dict[str, int]:
     width = cell.scenario.n_actions * cell.scenario.latent_dim
     numbers = width * (cell.n_rounds[-1] + len(cell.n_rounds) * width)
     return {"the Gram matrices of a trial": 24 * numbers}
+
+
+def _decisions(cell: Cell, study: Study, states: int) -> dict[str, int]:
+    """Every state is held against all that was selected, and all that has an effect."""
+    one, path = cell.scenario, len(cell.n_rounds) * (cell.scenario.sparsity + 1)
+    effects = one.sparsity if one.tail == "none" else one.n_actions
+    return {
+        "the decisions of a trial": 16 * states * (2 * one.latent_dim + effects + 4),
+        "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
+    }
 
 
 class PhaseTransition(Experiment):
@@ -277,11 +299,7 @@ class DecisionRegret(Experiment):
 
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Every state is held against all that was selected."""
-        one, path = cell.scenario, len(cell.n_rounds) * (cell.scenario.sparsity + 1)
-        return super().memory(cell, study) | {
-            "the decisions of a trial": 16 * self.states * (2 * one.latent_dim + one.sparsity + 4),
-            "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
-        }
+        return super().memory(cell, study) | _decisions(cell, study, self.states)
 
 
 class LowerBounds(Experiment):
@@ -332,9 +350,36 @@ class SparsityNecessity(Experiment):
     varies: ClassVar[frozenset[str]] = frozenset({"n_actions", "sparsity"})
     needs_noise: ClassVar[bool] = True
 
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Least squares on all actions is not fitted to a tail."""
+        if any(cell.scenario.tail != "none" for cell in cells):
+            raise ValueError("tail does not go with sparsity_necessity; it must be 'none'")
+
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Estimates without sparsity take all columns of Ψ."""
         return super().memory(cell, study) | _grams(cell)
+
+
+class ApproximateSparsity(Experiment):
+    """What if all other actions have small effects?"""
+
+    # Trials in which decisions and ridge are judged; they vary less than recovery does.
+    judged_trials: Annotated[int, Field(ge=2, le=LARGEST)]
+
+    varies: ClassVar[frozenset[str]] = frozenset({"tail", "tail_energy"})
+    needs_noise: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _has_a_tail(self) -> Self:
+        if any(grid.tail == "none" for grid in self.grids):
+            raise ValueError("grids of approximate_sparsity need 'tail: flat' or 'tail: power'")
+        return self
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Decisions as of `decision_regret`, and estimates without sparsity."""
+        states = study.experiments.decision_regret.states
+        decisions = _decisions(cell, study, states)
+        return super().memory(cell, study) | decisions | _grams(cell)
 
 
 class Experiments(_Model):
@@ -348,6 +393,7 @@ class Experiments(_Model):
     decision_regret: DecisionRegret
     lower_bounds: LowerBounds
     sparsity_necessity: SparsityNecessity
+    approximate_sparsity: ApproximateSparsity
 
 
 class Study(_Model):
@@ -457,6 +503,7 @@ class Study(_Model):
                     signal=self.signal,
                     weights=grid.weights or self.weights,
                     structure=grid.structure,
+                    tail=grid.tail,
                     scarce_after=grid.scarce.after if grid.scarce else 0,
                     **axes,
                 )
@@ -533,6 +580,11 @@ def n_supports(n_actions: int, sparsity: int) -> float:
 
 def _label(grid: Grid, scenario: Scenario) -> str:
     """What the ``design`` or ``structure`` axis of a dataset calls a scenario."""
+    tail = "" if scenario.tail == "none" else f", {scenario.tail} tail"
+    return _plain_label(grid, scenario) + tail
+
+
+def _plain_label(grid: Grid, scenario: Scenario) -> str:
     if scenario.structure != "independent":
         # The weights that show what a structure does need not be named.
         plain = "aligned" if scenario.structure == "aggregate" else "sphere"
