@@ -768,7 +768,7 @@ def collected(tmp_path, made):
 
 def test_approximate_sparsity_holds_a_tail_against_no_tail_and_the_best_k_terms(tmp_path):
     n = ladder(200.0, 5)
-    made = [tailed(energy, n, needed=100.0 * (1 + energy)) for energy in ENERGIES]
+    made = [tailed(energy, n, needed=100.0 * (1 + 2 * energy)) for energy in ENERGIES]
     ds = collected(tmp_path, made)
     at = np.array(n)
     for energy in ENERGIES:
@@ -777,9 +777,9 @@ def test_approximate_sparsity_holds_a_tail_against_no_tail_and_the_best_k_terms(
         assert int(ds["n_judged"].sel(place)) == 400
         for q in QUANTILES:
             here = {**place, "quantile": q}
-            assert_estimate(ds, "rounds_needed", here, needed_for(100 * (1 + energy), q))
-            assert_estimate(ds, "rounds_factor", here, 1 + energy)
-        share = outcomes(n, 100 * (1 + energy)).mean(axis=0)
+            assert_estimate(ds, "rounds_needed", here, needed_for(100 * (1 + 2 * energy), q))
+            assert_estimate(ds, "rounds_factor", here, 1 + 2 * energy)
+        share = outcomes(n, 100 * (1 + 2 * energy)).mean(axis=0)
         np.testing.assert_allclose(ds["found_share"].sel(place), share)
         total = 18 * (1 + energy)
         known = 18 * energy + 10 / at
@@ -802,6 +802,10 @@ def test_approximate_sparsity_holds_a_tail_against_no_tail_and_the_best_k_terms(
         np.testing.assert_allclose(
             np.interp(np.log(estimate), np.log(ENERGIES[1:]), ratio), 0, atol=1e-9
         )
+    # From 1.2 at a tenth to 3 at 1, a power law between.
+    twice = 0.1 ** (1 - np.log(2 / 1.2) / np.log(3 / 1.2))
+    for q in QUANTILES:
+        assert_estimate(ds, "doubling_energy", {"tail": "flat", "quantile": q}, twice, rtol=0.03)
     last = at[-1]
     worst = 1 + 5 / (18 * 0.01 * last + 10)  # at the least energy but 0
     assert_estimate(ds, "final_k_term_ratio", {"tail": "flat"}, worst)

@@ -105,10 +105,13 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     tail = None
     if scenario.tail != "none":
         tail = _draw_tail(scenario, order[k:], tail_rng)
+        states = latents.T.astype(np.float64)
         for j in np.sort(order[k:]):
-            used = _activations_of(scenario, activations, np.array([j]))
-            for i in range(scenario.latent_dim):
-                rewards += used[:, 0] * (tail[j, i] * latents[:, i].astype(np.float64))
+            effect = tail[j, 0] * states[0]
+            for i in range(1, scenario.latent_dim):
+                effect += tail[j, i] * states[i]
+            effect *= _activations_of(scenario, activations, np.array([j]))[:, 0]
+            rewards += effect
     return TrialLog(latents, activations, support, weights, rewards, decoys, scarce, tail)
 
 

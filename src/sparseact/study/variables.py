@@ -377,6 +377,9 @@ VARIABLES |= {
     **_estimate("found_share", _probability("share of the large effects that is selected")),
     **_estimate("rounds_factor", _positive("1", "rounds needed over those without small effects")),
     **_estimate(
+        "doubling_energy", _positive("1", "tail energy at which the rounds needed have doubled")
+    ),
+    **_estimate(
         "k_term_ratio",
         _positive("1", "squared error over that with the k largest effects known"),
     ),
@@ -705,6 +708,7 @@ KINDS: dict[str, Kind] = {
             **_intervals(("tail", "tail_energy", "estimator", "n_rounds"), "relative_error"),
             **_intervals(("tail", "tail_energy"), "known_relative_regret"),
             **_intervals(("tail", "n_rounds"), "break_even_energy"),
+            **_intervals(("tail", "quantile"), "doubling_energy"),
             **_intervals(("tail",), "final_k_term_ratio", "final_value_share"),
         },
     ),

@@ -177,6 +177,30 @@ def _put_factors(ds: xr.Dataset, needed: Mapping[str, Mapping[float, Floats]]) -
             else:
                 ends = (factor, *interval(drawn / by_energy[0.0]))
             put(ds, "rounds_factor", place, ends)
+        _put_doubling(ds, tail, by_energy)
+
+
+def _put_doubling(ds: xr.Dataset, tail: str, drawn: Mapping[float, Floats]) -> None:
+    """Energy of a tail at which the rounds needed are twice those without it."""
+    for q in ds["quantile"].values:
+        factors = ds["rounds_factor"].sel(tail=tail, quantile=q)
+        known = (factors["tail_energy"] > 0) & factors.notnull()
+        energies = ds["tail_energy"].values[known.values]
+        if len(energies) < 2:
+            continue
+        i = int(np.flatnonzero(ds["quantile"].values == q)[0])
+        again = np.array([drawn[one][i] / drawn[0.0][i] for one in energies]).T
+
+        def twice(one: Floats, energies: Floats = energies) -> float:
+            if np.isnan(one).any():
+                return float("nan")
+            return float(interpolated(energies, np.log(one), [np.log(2)])[0])
+
+        ends = (
+            twice(factors.values[known.values]),
+            *interval(np.array([twice(one) for one in again])),
+        )
+        put(ds, "doubling_energy", {"tail": tail, "quantile": q}, ends)
 
 
 def _put_break_even(ds: xr.Dataset, tail: str, n_rounds: int, ratios: dict[float, Floats]) -> None:
