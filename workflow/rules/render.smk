@@ -47,6 +47,15 @@ NOTEBOOKS = {
         "experiments": ("sparsity_necessity",),
         "figures": ("relative_error", "sparsity", "growth"),
     },
+    "approximate_sparsity": {
+        "experiments": ("approximate_sparsity",),
+        "figures": (
+            "tail_recovery",
+            "tail_rounds",
+            "tail_error",
+            "tail_decisions",
+        ),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
