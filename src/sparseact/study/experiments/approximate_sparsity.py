@@ -228,6 +228,8 @@ def _put_ends(ds: xr.Dataset) -> None:
         for name, end in worst.items():
             line = ds.sel(tail=tail)
             tried = line["n_rounds"].values[line[name].notnull().any("tail_energy").values]
+            if not tried.size:  # no trial determines the k weights
+                continue
             last = line.sel(n_rounds=tried[-1])
             edge = last[f"{name}_{end}"].where(last["tail_energy"] > 0).values
             if np.isfinite(edge).any():
