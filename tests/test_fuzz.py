@@ -298,8 +298,8 @@ def run(study, experiment, folder):
             before = [] if name == "simulate" else ["simulate"]
             before += ["recover"] * (name in AFTER_RECOVERY)
             stage = importlib.import_module(f"sparseact.study.stages.{name}")
-            inputs = {KINDS[one]: left[one, cell] for one in before}
             asked = replace(cell, trials=min(cell.trials, fewer.get(name, cell.trials)))
+            inputs = {KINDS[one]: asked.cut(left[one, cell], KINDS[one]) for one in before}
             arrays = stage.run(asked, **inputs, **options.get(name, {}))
             left[name, cell] = kept(KINDS[name], arrays)
     collect = importlib.import_module(f"sparseact.study.experiments.{experiment}").collect
