@@ -139,19 +139,29 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [2]
             n_rounds: [8, 16, 32, 64]
+      approximate_sparsity:
+        judged_trials: 4
+        grids:
+          - design: signed
+            tail: flat
+            tail_energy: [0.0, 0.5]
+            n_actions: [8]
+            sparsity: [1]
+            latent_dim: [2]
+            n_rounds: [8, 16, 32, 64]
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 14,
-    "recover": 14,
+    "simulate": 16,
+    "recover": 16,
     "rival": 1,
     "detect": 1,
     "stop": 1,
-    "refit": 8,
-    "decide": 3,
-    "dense": 2,
+    "refit": 10,
+    "decide": 5,
+    "dense": 4,
     "diagnose": 4,
     "bound": 1,
 }

@@ -129,6 +129,25 @@ def sparsity_necessity():
     return ds
 
 
+def approximate_sparsity():
+    ds = empty(
+        "approximate_sparsity",
+        {
+            "tail": ["flat"],
+            "tail_energy": [0.0, 0.1],
+            "n_rounds": ROUNDS,
+            "quantile": [0.5],
+            "estimator": ["block_omp"],
+        },
+    )
+    curves = np.array([[RISING, RISING * 0.9]])
+    put(ds, "recovery_probability", {}, around(curves))
+    put(ds, "found_share", {}, around(curves))
+    put(ds, "relative_regret", {}, around(1 - curves / 2))
+    put(ds, "rounds_needed", {}, around(np.array([[[30], [40]]]), 2))
+    return ds
+
+
 def phase_transition():
     ds = empty(
         "phase_transition",
@@ -194,6 +213,7 @@ GOOD = {
         sparsity_necessity,
         stopping,
         robustness,
+        approximate_sparsity,
     )
 }
 
@@ -249,6 +269,13 @@ def test_good_results_pass(name):
             lambda v: v * np.array([0.1, 1, 1])[:, None],
             "nothing beats the posterior mean",
         ),
+        (
+            "approximate_sparsity",
+            "found_share",
+            lambda v: v[..., ::-1],
+            "large effects found rises",
+        ),
+        ("approximate_sparsity", "rounds_needed", lambda v: v[:, ::-1], "rise with the tail"),
     ],
 )
 def test_bad_results_are_stopped_and_named(name, variable, spoil, says):

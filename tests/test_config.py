@@ -120,6 +120,16 @@ BASE = yaml.safe_load(
           - {<<: *plain, noise_std: [0.5]}
           - {<<: *plain, noise_std: [0.5], departure: student, departure_size: [0.25, 0.5]}
           - {<<: *plain, noise_std: [0.5], departure: bounded, departure_size: [0.5]}
+      approximate_sparsity:
+        judged_trials: 4
+        grids:
+          - &tail
+            <<: *plain
+            noise_std: [0.5]
+            weights: sphere
+            tail: flat
+            tail_energy: [0.0, 0.5, 2.0]
+          - {<<: *tail, tail: power, tail_energy: [0.5]}
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -135,6 +145,7 @@ LOGGED = "experiments.logging_policy.grids"
 DENSE = "experiments.sparsity_necessity.grids[0]"
 STOP = "experiments.stopping"
 STUDENT = "experiments.robustness.grids[1]"
+TAIL = "experiments.approximate_sparsity.grids[0]"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -259,6 +270,8 @@ def test_a_grid_has_its_own_noise_weights_and_trials_where_it_says_so():
         ("sparsity_necessity", "sparsity", [1, 8]),
         ("robustness", "departure", ["none", "student", "student", "bounded"]),
         ("robustness", "departure_size", [0.0, 0.25, 0.5, 0.5]),
+        ("approximate_sparsity", "tail", ["flat", "flat", "flat", "power"]),
+        ("approximate_sparsity", "tail_energy", [0.0, 0.5, 2.0, 0.5]),
     ],
 )
 def test_every_axis_of_a_grid_reaches_its_scenarios(experiment, field, values):
@@ -498,6 +511,28 @@ WRONG = [
     ({f"{TWIN}.design": "single"}, f"{TWIN}: structure 'twin' goes with design 'signed' only"),
     ({f"{TWIN}.n_actions": [3]}, f"{TWIN}: n_actions M=3 must hold sparsity k=2 relevant"),
     ({f"{TWIN}.weights": "equal"}, f"{TWIN}.weights: Input should be 'sphere', 'gaussian' or"),
+    # small effects
+    ({f"{TAIL}.tail": "long"}, f"{TAIL}.tail: Input should be 'none', 'flat' or 'power'"),
+    ({f"{TAIL}.tail_energy": []}, f"{TAIL}.tail_energy: List should have at least 1 item"),
+    ({f"{TAIL}.tail_energy": [-0.1]}, f"{TAIL}.tail_energy[0]: Input should be greater than or eq"),
+    ({f"{TAIL}.tail_energy": [INF]}, f"{TAIL}.tail_energy[0]: Input should be"),
+    ({f"{TAIL}.tail_energy": [1e-12]}, f"{TAIL}.tail_energy[0]: must not be closer to 0 than"),
+    ({f"{TAIL}.tail_energy": [0.5, 0.5]}, f"{TAIL}: tail_energy names a value twice"),
+    ({f"{TAIL}.tail_energy": [3.0]}, f"{TAIL}: tail_energy=3 of a flat tail makes a small effect"),
+    ({f"{TAIL}.weights": "gaussian"}, f"{TAIL}: tail goes with weights of one norm"),
+    (
+        {f"{TAIL}.tail": "none", f"{TAIL}.tail_energy": [0.0]},
+        "grids of approximate_sparsity need 'tail: flat' or",
+    ),
+    ({f"{TWIN}.tail_energy": [0.1]}, f"{TWIN}: tail_energy goes with a tail: flat or power"),
+    (
+        {f"{REFIT}.tail": "flat", f"{REFIT}.tail_energy": [0.0, 0.1]},
+        f"{REFIT}.tail: 'flat' does not go with refit_error",
+    ),
+    (
+        {f"{DENSE}.tail": "flat", f"{DENSE}.weights": "sphere", f"{DENSE}.sparsity": [1]},
+        f"{DENSE}.tail: 'flat' does not go with sparsity_necessity",
+    ),
     # what each experiment needs
     ({"experiments.coherence.measured_trials": 0}, "experiments.coherence.measured_trials: Input"),
     ({"experiments.coherence.measured_trials": ...}, "coherence.measured_trials: this key is req"),
@@ -525,6 +560,10 @@ WRONG = [
         {f"{STOP}.grids[0].n_rounds": [8, 16, 32]},
         "T=8 rounds of signed_M8_k2_d2_b1_s0.0625_correlation leave 6 outside a fold, too few "
         "for the weights of most_actions=4 actions",
+    ),
+    (
+        {"experiments.approximate_sparsity.judged_trials": 1},
+        "approximate_sparsity.judged_trials: Input should be greater than or equal to 2",
     ),
     ({f"{BOUNDS}.weights": "sphere"}, "grids of lower_bounds need 'weights: gaussian', the prior"),
     ({f"{BOUNDS}.weights": ...}, "grids of lower_bounds need 'weights: gaussian', the prior"),

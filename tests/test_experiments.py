@@ -13,6 +13,7 @@ from sparseact.departures import student_scale
 from sparseact.study import store
 from sparseact.study.cell import Cell
 from sparseact.study.experiments import (
+    approximate_sparsity,
     coherence,
     coverage,
     decision_regret,
@@ -1036,3 +1037,140 @@ def test_intervals_that_never_fail_have_no_such_size():
 def test_where_a_level_is_first_reached(values, expected):
     found = robustness._crossing(np.array([0.0, 1.0, 2.0]), np.array(values), 1.5)
     np.testing.assert_allclose(found, expected)
+
+
+# -- approximate_sparsity ------------------------------------------------------------------------
+
+ENERGIES = (0.0, 0.01, 0.1, 1.0)
+
+
+def tailed(energy, n_rounds, *, tail="flat", trials=TRIALS, judged=400, needed=100.0):
+    """A cell and what its stages might leave: all errors fall as 1/T towards the tail's energy."""
+    scenario = {"n_actions": 32, "sparsity": 2, "signal": 3.0, "noise_std": 0.5}
+    one = cell_of(n_rounds, tail=tail, tail_energy=energy, trials=trials, **scenario)
+    n, unit = np.array(n_rounds), 2 * 9.0  # k b²
+    spread = np.resize([0.5, 1.5], trials)[:, None]
+    known = energy * unit + 10 / n
+    best = np.full(judged, 4.0)
+    regret = np.zeros((judged, len(n), 3))
+    regret[:, :, 2] = 0.4 + 20 / n
+    left = {
+        "recover": recovery(one, outcomes(n_rounds, needed, trials)),
+        "refit": {
+            "squared_error": spread * (known + 5 / n),
+            "k_term_error": spread * known,
+        },
+        # Ridge errs as little as Block-OMP where the tail has 20/T of the energy.
+        "dense": {"ridge_error": np.tile(20 * unit / n + 15 / n, (trials, 1))[:judged]},
+        "decide": {
+            "n_rounds": n,
+            "mean_regret": regret,
+            "best_value": best,
+            "known_regret": np.full(judged, 0.4),
+        },
+    }
+    left["refit"] |= {"n_rounds": n}
+    return one, left
+
+
+def collected(tmp_path, made):
+    stages = ("recover", "refit", "dense", "decide")
+    left = {stage: {one.name: of_one[stage] for one, of_one in made} for stage in stages}
+    cells = [one for one, _ in made]
+    ds = approximate_sparsity.collect(cells, reading(**left), SETTINGS)
+    return on_disk(tmp_path, "approximate_sparsity", ds)
+
+
+def test_approximate_sparsity_holds_a_tail_against_no_tail_and_the_best_k_terms(tmp_path):
+    n = ladder(200.0, 5)
+    made = [tailed(energy, n, needed=100.0 * (1 + 2 * energy)) for energy in ENERGIES]
+    ds = collected(tmp_path, made)
+    at = np.array(n)
+    for energy in ENERGIES:
+        place = {"tail": "flat", "tail_energy": energy}
+        assert int(ds["n_trials"].sel(place)) == TRIALS
+        assert int(ds["n_judged"].sel(place)) == 400
+        for q in QUANTILES:
+            here = {**place, "quantile": q}
+            assert_estimate(ds, "rounds_needed", here, needed_for(100 * (1 + 2 * energy), q))
+            assert_estimate(ds, "rounds_factor", here, 1 + 2 * energy)
+        share = outcomes(n, 100 * (1 + 2 * energy)).mean(axis=0)
+        np.testing.assert_allclose(ds["found_share"].sel(place), share)
+        total = 18 * (1 + energy)
+        known = 18 * energy + 10 / at
+        for name, error in (
+            ("k_largest", known),
+            ("block_omp", known + 5 / at),
+            ("ridge", 375 / at),
+        ):
+            found = ds["relative_error"].sel({**place, "estimator": name})
+            np.testing.assert_allclose(found, error / total)
+        np.testing.assert_allclose(ds["k_term_ratio"].sel(place), 1 + 5 / at / known)
+        np.testing.assert_allclose(ds["relative_regret"].sel(place), 0.1 + 5 / at)
+        np.testing.assert_allclose(ds["known_relative_regret"].sel(place), 0.1)
+        np.testing.assert_allclose(ds["value_share"].sel(place), (3.6 - 20 / at) / 3.6)
+    for n_rounds in n:
+        here = {"tail": "flat", "n_rounds": n_rounds}
+        estimate = float(ds["break_even_energy"].sel(here))
+        # Linear in log τ between the energies tried.
+        ratio = np.log([(18 * one + 15 / n_rounds) / (375 / n_rounds) for one in ENERGIES[1:]])
+        np.testing.assert_allclose(
+            np.interp(np.log(estimate), np.log(ENERGIES[1:]), ratio), 0, atol=1e-9
+        )
+    # From 1.2 at a tenth to 3 at 1, a power law between.
+    twice = 0.1 ** (1 - np.log(2 / 1.2) / np.log(3 / 1.2))
+    for q in QUANTILES:
+        assert_estimate(ds, "doubling_energy", {"tail": "flat", "quantile": q}, twice, rtol=0.03)
+    last = at[-1]
+    worst = 1 + 5 / (18 * 0.01 * last + 10)  # at the least energy but 0
+    assert_estimate(ds, "final_k_term_ratio", {"tail": "flat"}, worst)
+    assert_estimate(ds, "final_value_share", {"tail": "flat"}, (3.6 - 20 / last) / 3.6)
+
+
+def test_a_tail_that_never_pays_for_ridge_is_known_to_break_even_further_on(tmp_path):
+    # With few rounds Block-OMP errs less at all energies tried; with a great many at none.
+    made = [tailed(energy, (10, 400, 10**6), trials=50, judged=50) for energy in ENERGIES]
+    ds = collected(tmp_path, made).sel(tail="flat")
+    first = ds.sel(n_rounds=10)
+    assert np.isnan(first["break_even_energy"])
+    assert float(first["break_even_energy_low"]) == ENERGIES[-1]
+    assert np.isfinite(ds["break_even_energy"].sel(n_rounds=400))
+    assert missing(ds, "break_even_energy", {"n_rounds": 10**6})
+
+
+def test_a_tail_of_few_energies_or_without_its_baseline_has_no_more_than_it_can(tmp_path):
+    ds = collected(tmp_path, [tailed(0.1, (50, 100, 200), tail="power", trials=60, judged=10)])
+    assert missing(ds, "rounds_factor")
+    assert missing(ds, "break_even_energy")
+    assert np.isfinite(ds["final_k_term_ratio"].sel(tail="power"))
+    np.testing.assert_allclose(
+        ds["largest_tail"].item(), np.sqrt(0.2 / np.sum(np.arange(1, 31) ** -2.0))
+    )
+
+
+def test_a_tail_multiplies_the_noise_in_a_correlation_as_stated():
+    scenario = Scenario(
+        design="signed", n_actions=6, sparsity=2, latent_dim=2, tail="flat", tail_energy=0.9
+    )
+    bare = Scenario(design="signed", n_actions=6, sparsity=2, latent_dim=2)
+    first, last = approximate_sparsity.noise_factors(scenario)
+    # By hand: fresh rounds, an action of no effect, and all that is left in the residual.
+    rng = np.random.default_rng(3)
+    n = 400_000
+    states, noise = rng.standard_normal((n, 2)), 0.5 * rng.standard_normal(n)
+    signs = rng.choice([-1.0, 1.0], (n, 7))
+    directions = rng.standard_normal((6, 2))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    norms = np.array([1.0, 1.0, *[scenario.largest_tail] * 4])
+    effects = signs[:, :6] * (states @ (directions * norms[:, None]).T)
+
+    def variance(*left):
+        product = states * (signs[:, 6] * (effects[:, left].sum(axis=1) + noise))[:, None]
+        return np.mean(product**2)
+
+    tail = (2, 3, 4, 5)
+    np.testing.assert_allclose(variance(0, 1, *tail) / variance(0, 1), first, rtol=0.03)
+    np.testing.assert_allclose(variance(1, *tail) / variance(1), last, rtol=0.03)
+    assert approximate_sparsity.noise_factors(bare) == (1, 1)
+    other = Scenario(design="single", n_actions=6, sparsity=2, latent_dim=2)
+    assert np.isnan(approximate_sparsity.noise_factors(other)).all()

@@ -208,6 +208,7 @@ HUGE = [
     ("experiments.lower_bounds.grids.0.n_actions", [10**7]),
     ("experiments.lower_bounds.grids.0.n_rounds", [2, 8, 10**9]),
     ("experiments.sparsity_necessity.grids.0.n_actions", [10**5]),
+    ("experiments.approximate_sparsity.grids.0.n_actions", [10**5]),
 ]
 
 
@@ -260,6 +261,7 @@ STAGES = {
     "sparsity_necessity": ("recover", "refit", "dense"),
     "stopping": ("stop",),
     "robustness": ("recover", "refit"),
+    "approximate_sparsity": ("recover", "refit", "dense", "decide"),
 }
 KINDS = {
     "simulate": "log",
@@ -288,7 +290,10 @@ def run(study, experiment, folder):
             "relative_error": study.experiments.sparsity_necessity.relative_error
         },
     }
-    measured = study.experiments.coherence.measured_trials
+    fewer = {"diagnose": study.experiments.coherence.measured_trials}
+    if experiment == "approximate_sparsity":
+        judged = study.experiments.approximate_sparsity.judged_trials
+        fewer |= {"dense": judged, "decide": judged}
     left = {}
 
     def kept(kind, arrays):
@@ -302,9 +307,8 @@ def run(study, experiment, folder):
             before = [] if name == "simulate" else ["simulate"]
             before += ["recover"] * (name in AFTER_RECOVERY)
             stage = importlib.import_module(f"sparseact.study.stages.{name}")
-            inputs = {KINDS[one]: left[one, cell] for one in before}
-            trials = measured if name == "diagnose" else cell.trials
-            asked = replace(cell, trials=min(cell.trials, trials))
+            asked = replace(cell, trials=min(cell.trials, fewer.get(name, cell.trials)))
+            inputs = {KINDS[one]: asked.cut(left[one, cell], KINDS[one]) for one in before}
             arrays = stage.run(asked, **inputs, **options.get(name, {}))
             left[name, cell] = kept(KINDS[name], arrays)
     collect = importlib.import_module(f"sparseact.study.experiments.{experiment}").collect
@@ -323,7 +327,7 @@ def work(study, experiment):
         width = one.n_actions * one.latent_dim
         total += min(cell.trials, 8) * len(cell.n_rounds) * cell.n_rounds[-1] * width
         total += 8 * len(cell.n_rounds) * width**2 + 5000
-    if experiment in ("decision_regret", "logging_policy"):
+    if experiment in ("decision_regret", "logging_policy", "approximate_sparsity"):
         total += 8 * study.experiments.decision_regret.states * 10
     return total
 
@@ -335,6 +339,7 @@ ODD = {
     "noise_std": (0.0, 1e-9, 1e-3, 0.5, 2.0, 1e9),
     "condition_number": (1.0, 10.0, 1e6, 1e12),
     "strength": (0.0, 0.5, 0.8, 0.9, 1 - 1e-15, 1.0),
+    "tail_energy": (0.0, 1e-9, 0.01, 0.1, 0.3, 1.0),
 }
 DESIGNS = [
     {"design": "signed"},
@@ -404,6 +409,9 @@ def odd(draw, name):
     if name == "coherence":
         grid["strength"] = several("strength")
         section["measured_trials"] = one(1, 2, 100)
+    if name == "approximate_sparsity":
+        grid |= {"tail": one("flat", "power"), "tail_energy": several("tail_energy")}
+        section["judged_trials"] = one(2, 3, 100)
     if name == "coverage":
         used = draw(st.lists(st.integers(0, 40), min_size=3, max_size=5, unique=True))
         grid["scarce"] = {"after": one(1, 45, 150), "coverage": used}
@@ -419,7 +427,8 @@ def odd(draw, name):
     if name == "lower_bounds":
         grid["weights"] = "gaussian"
     else:
-        grid.setdefault("weights", one("sphere", "gaussian", "aligned"))
+        normal = () if name == "approximate_sparsity" else ("gaussian",)
+        grid.setdefault("weights", one("sphere", *normal, "aligned"))
     grid["trials"] = one(1, 2, 3, 8)
     section["grids"] = [grid]
     if name == "robustness":

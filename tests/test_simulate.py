@@ -44,6 +44,7 @@ EVERY = [
     *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE, *DEPARTED),
     *(*ZIPF, *GREEDY, replace(GREEDY[1], latent_dim=3, condition_number=9.0)),
     replace(SIGNED, condition_number=50.0, weights="aligned"),
+    *(replace(one, tail=tail, tail_energy=0.3) for one in DESIGNS for tail in ("flat", "power")),
 ]
 
 every_scenario = pytest.mark.parametrize("scenario", EVERY, ids=lambda one: one.name)
@@ -120,6 +121,15 @@ def assert_same_bits(one, other):
         ({"policy": "greedy", "policy_level": -0.1}, r"greedy must lie within \[0, 1\], got -0.1"),
         ({"policy": "greedy", "design": "signed"}, "'greedy' goes with designs 'single' and"),
         ({"policy": "greedy", "scarce_after": 5}, "scarce_after does not go with policy 'greedy'"),
+        ({"tail": "long"}, r"tail must be one of \('none', 'flat', 'power'\), got 'long'"),
+        ({"tail_energy": 0.1}, "tail_energy goes with a tail: flat or power"),
+        ({"tail": "flat", "tail_energy": -0.1}, "tail_energy must not be negative, got -0.1"),
+        ({"tail": "flat", "tail_energy": np.nan}, "tail_energy"),
+        ({"tail": "flat", "weights": "gaussian"}, "tail goes with weights of one norm"),
+        ({"tail": "flat", "sparsity": 11}, "tail 'flat' needs actions that are not relevant"),
+        # The largest small effect is b at τ = N/k and at τ = H/k, N = 8, H = 1 + 1/4 + … + 1/64.
+        ({"tail": "flat", "tail_energy": 8 / 3}, r"1 times as large as a relevant.* below 2\.67"),
+        ({"tail": "power", "tail_energy": 0.52}, r"1\.01 times as large .* below 0\.509"),
     ],
 )
 def test_bad_scenarios_are_named(changes, message):
@@ -218,6 +228,13 @@ chosen = st.builds(
     policy_level=st.floats(0.01, 1),
 )
 scenarios |= conditioned | structured | scarce | departed | chosen
+tailed = st.builds(
+    replace,
+    structured,
+    tail=st.sampled_from(["flat", "power"]),
+    tail_energy=st.floats(0, 0.4),
+)
+scenarios |= conditioned | structured | scarce | tailed
 
 
 @given(scenarios, scenarios)
@@ -247,11 +264,14 @@ def test_a_name_is_what_it_was():
     worst = replace(AGGREGATE, weights="aligned", condition_number=50.0)
     assert worst.name == "signed_M11_k3_d2_b1_s0.5_aligned_c50_aggregate1"
     assert DEPARTED[0].name == "single_M11_k3_d2_b1_s0.5_student0.5"
+    tail = replace(SIGNED, tail="power", tail_energy=0.1)
+    assert tail.name == "signed_M11_k3_d2_b1_s0.5_power0.1"
 
 
 def test_what_is_not_asked_for_changes_no_name():
     plain = {"condition_number": 1.0, "structure": "independent", "strength": 0.0}
     plain |= {"departure": "none", "departure_size": 0.0}
+    plain |= {"tail": "none", "tail_energy": 0.0}
     for scenario in DESIGNS:
         told = replace(scenario, **plain, weights="sphere", scarce_after=0, policy_level=0.0)
         assert told == scenario
@@ -259,6 +279,7 @@ def test_what_is_not_asked_for_changes_no_name():
         log = simulate_trial(scenario, 5, seed=0, trial=0)
         assert log.decoys.size == 0
         assert log.scarce is None
+        assert log.tail is None
 
 
 def test_draws_are_what_they_were():
@@ -268,6 +289,8 @@ def test_draws_are_what_they_were():
         log = simulate_trial(scenario, 50, seed=20260108, trial=3)
         content = log.activations.tobytes() + log.support.astype("<i8").tobytes()
         assert hashlib.sha256(content).hexdigest()[:16] == expected, scenario.name
+    states = draw_states(SIGNED, 50, seed=20260108, trial=3)
+    assert hashlib.sha256(states.tobytes()).hexdigest()[:16] == "90e1cd0f2cd138a1"
 
 
 # -- what is reproducible ----------------------------------------------------------------------
@@ -280,7 +303,9 @@ def test_a_longer_log_begins_with_the_shorter_one(scenario, short, more, seed):
     a = simulate_trial(scenario, short, seed=seed, trial=1)
     b = simulate_trial(scenario, short + more, seed=seed, trial=1)
     assert a.scarce == b.scarce
-    for name in ("support", "weights", "decoys"):
+    for name in ("support", "weights", "decoys", "tail"):
+        if getattr(a, name) is None:
+            continue
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
     for name in ("latents", "activations", "rewards"):
         mine, yours = getattr(a, name), getattr(b, name)
@@ -455,6 +480,7 @@ def test_rewards_without_noise_are_the_dense_product(scenario):
     for trial in range(5):
         log = simulate_trial(scenario, 50, seed=1, trial=trial)
         weights = np.zeros((scenario.n_actions, scenario.latent_dim))
+        weights += 0 if log.tail is None else log.tail
         weights[log.support] = log.weights
         design = design_of(scenario, log.latents, log.activations)
         np.testing.assert_allclose(log.rewards, design.to_dense() @ weights.ravel(), atol=1e-13)
@@ -745,6 +771,63 @@ def test_an_exploiting_log_earns_more_than_it_costs():
     assert abs(means[0]) < 0.05
     assert means[1] > 0.2
     assert means[2] > means[1] + 0.1
+
+
+# -- tails -------------------------------------------------------------------------------------
+
+FLAT = replace(SIGNED, n_actions=40, tail="flat", tail_energy=0.5, signal=2.0)
+POWER = replace(FLAT, tail="power", tail_energy=0.3)
+
+
+@pytest.mark.parametrize("scenario", [FLAT, POWER], ids=lambda one: one.tail)
+def test_a_tail_has_the_energy_and_the_norms_it_is_told(scenario):
+    for trial in range(20):
+        log = simulate_trial(scenario, 1, seed=0, trial=trial)
+        assert log.tail.shape == (40, 2)
+        assert not log.tail[log.support].any()
+        energy = scenario.tail_energy * 3 * 2.0**2
+        np.testing.assert_allclose(np.sum(log.tail**2), energy, rtol=1e-12)
+        norms = np.sort(np.linalg.norm(log.tail, axis=1))[::-1][:37]
+        if scenario.tail == "flat":
+            np.testing.assert_allclose(norms, np.sqrt(energy / 37))
+        else:
+            np.testing.assert_allclose(norms, norms[0] / np.arange(1, 38))
+        np.testing.assert_allclose(norms[0], 2 * scenario.largest_tail)
+        # The relevant actions are those of the largest effects.
+        assert norms[0] < np.linalg.norm(log.weights, axis=1).min()
+
+
+def test_a_tail_points_anywhere_and_its_largest_effect_is_anyones():
+    drawn = [simulate_trial(POWER, 1, seed=3, trial=trial) for trial in range(400)]
+    weights = np.concatenate([log.tail[log.tail.any(axis=1)] for log in drawn])
+    uniform = scipy.stats.uniform(-np.pi, 2 * np.pi)
+    assert scipy.stats.kstest(np.arctan2(*weights.T), uniform.cdf).pvalue > ALPHA
+    largest = [np.linalg.norm(log.tail, axis=1).argmax() for log in drawn]
+    assert scipy.stats.chisquare(np.bincount(largest, minlength=40)).pvalue > ALPHA
+
+
+def test_a_decoy_has_no_place_of_its_own_in_a_tail():
+    scenario = replace(TWIN, tail="power", tail_energy=0.3)
+    ranks = []
+    for trial in range(600):
+        log = simulate_trial(scenario, 1, seed=3, trial=trial)
+        order = np.argsort(-np.linalg.norm(log.tail, axis=1))
+        ranks += np.flatnonzero(np.isin(order, log.decoys)).tolist()
+    assert scipy.stats.chisquare(np.bincount(ranks, minlength=11)[:8]).pvalue > ALPHA
+
+
+def test_a_tail_is_drawn_apart_from_all_else():
+    # The same name but for the tail would be the same draw: here the ingredients are compared.
+    log = simulate_trial(FLAT, 4000, seed=0, trial=0)
+    effect = design_of(FLAT, log.latents, log.activations).to_dense() @ log.tail.ravel()
+    own = design_of(FLAT, log.latents, log.activations).blocks(log.support) @ log.weights.ravel()
+    noise = log.rewards - effect - own
+    assert scipy.stats.kstest(noise, scipy.stats.norm(scale=0.5).cdf).pvalue > ALPHA
+    for one, other in combinations([noise, effect, own], 2):
+        assert scipy.stats.pearsonr(one, other).pvalue > ALPHA
+    # Its variance in a round is its energy, τ k b².
+    spread = np.std(effect**2) / np.sqrt(len(effect))
+    assert abs(np.mean(effect**2) - 0.5 * 3 * 4) <= 5 * spread
 
 
 # -- fresh states ------------------------------------------------------------------------------

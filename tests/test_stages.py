@@ -30,6 +30,7 @@ from sparseact.study.stages.trial import design_of, recovered, replay
 SEED, TRIALS, STATES = 3, 4, 200
 SIGNED = Scenario(design="signed", n_actions=10, sparsity=2, latent_dim=2)
 TWIN = replace(SIGNED, structure="twin", strength=0.8)
+TAIL = replace(SIGNED, tail="power", tail_energy=0.3)
 GAUSSIAN = replace(SIGNED, weights="gaussian")
 BOUNDED = replace(SIGNED, departure="bounded", departure_size=0.5)
 SINGLE = Scenario(design="single", n_actions=6, sparsity=2, latent_dim=2, scarce_after=80)
@@ -57,6 +58,7 @@ STAGES = {
     "simulate": ("log", TWIN, (8, 20, 60)),
     "simulate, scarce": ("log", MULTI, LATE),
     "simulate, greedy": ("log", GREEDY, (8, 20, 60)),
+    "simulate, tail": ("log", TAIL, (8, 20, 60)),
     "recover": ("recovery", SIGNED, (8, 20, 60)),
     "recover, multi": ("recovery", MULTI, LATE),
     "recover, greedy": ("recovery", GREEDY, (8, 20, 60)),
@@ -66,8 +68,11 @@ STAGES = {
     "refit": ("refit", SIGNED, (2, 4, 8, 60)),
     "simulate, bounded": ("log", BOUNDED, (8, 20, 60)),
     "refit, bounded": ("refit", BOUNDED, (4, 8, 60)),
+    "refit, tail": ("refit", TAIL, (2, 4, 8, 60)),
     "decide": ("decision", SIGNED, (2, 4, 60)),
+    "decide, tail": ("decision", TAIL, (2, 4, 60)),
     "dense": ("dense", GAUSSIAN, (2, 10, 20, 60)),
+    "dense, tail": ("dense", TAIL, (2, 10, 20, 60)),
     "diagnose": ("diagnosis", TWIN, (8, 20, 60)),
     "bound": ("bound", GAUSSIAN, (2, 8, 60)),
 }
@@ -458,6 +463,91 @@ def test_the_ridge_penalty_knows_how_few_actions_are_relevant():
             ridged = np.linalg.solve(gram[j] + penalty * np.eye(20), projection[j])
             error = np.sum((ridged - trial.all_weights().ravel()) ** 2)
             np.testing.assert_allclose(found[trial.number, j], error)
+
+
+# -- small effects elsewhere ---------------------------------------------------------------------
+
+
+def test_a_tail_is_part_of_all_weights_and_of_nothing_without_one():
+    cell = cell_of(TAIL)
+    log = log_of(cell)
+    for trial in replay(cell, log, "looked at"):
+        weights = trial.all_weights()
+        np.testing.assert_array_equal(trial.effects(), weights)
+        np.testing.assert_array_equal(weights[trial.support], trial.weights)
+        others = np.setdiff1d(np.arange(10), trial.support)
+        np.testing.assert_array_equal(weights[others], log["tail_weights"][trial.number, others])
+        np.testing.assert_allclose(np.sum(weights**2), 2 * 1.3)
+        noise = trial.rewards - trial.design.to_dense() @ weights.ravel()
+        assert scipy.stats.kstest(noise, scipy.stats.norm(scale=0.5).cdf).pvalue > 1e-4
+    for trial in replay(cell := cell_of(SIGNED), log_of(cell), "looked at"):
+        assert trial.effects() is trial.weights
+
+
+def test_the_k_term_error_is_what_is_expected_of_least_squares_on_the_support():
+    # Noise drawn anew on one log: the mean squared error of all weights.
+    cell = cell_of(TAIL, (12, 30, 60), trials=1)
+    log = log_of(cell)
+    found = refit.run(cell, log=log, recovery=recover.run(cell, log=log))["k_term_error"][0]
+    (trial,) = replay(cell, log, "looked at")
+    psi, truth = trial.design.to_dense(), trial.all_weights().ravel()
+    rng = np.random.default_rng(5)
+    columns = [2 * one + i for one in trial.support for i in range(2)]
+    for j, n in enumerate(cell.n_rounds):
+        rewards = (psi[:n] @ truth)[:, None] + 0.5 * rng.standard_normal((n, 4000))
+        estimate = np.zeros((20, 4000))
+        estimate[columns] = np.linalg.lstsq(psi[:n, columns], rewards)[0]
+        errors = np.sum((estimate - truth[:, None]) ** 2, axis=0)
+        assert abs(errors.mean() - found[j]) <= 4 * standard_error(errors)
+
+
+def test_a_tail_counts_for_the_best_action_but_not_for_what_is_known():
+    cell = cell_of(TAIL, (12, 20, 60))
+    log = log_of(cell)
+    found = left_by("decide", cell, log)
+    for trial in replay(cell, log, "looked at"):
+        states = draw_states(TAIL, STATES, seed=SEED, trial=trial.number)
+        values = states @ trial.all_weights().T
+        best = np.maximum(values.max(axis=1), 0).mean()
+        known = np.maximum(values[:, trial.support].max(axis=1), 0).mean()
+        np.testing.assert_allclose(found["best_value"][trial.number], best)
+        np.testing.assert_allclose(found["known_regret"][trial.number], best - known)
+    assert (found["known_regret"] > 0).all()
+    assert not found["bound_exceeded"].any()
+
+
+def test_the_ridge_penalty_counts_the_tail():
+    # A coordinate has variance k b² (1 + τ)/(M d) over all places and directions.
+    cell = cell_of(TAIL, (10, 30, 60), trials=2)
+    log = log_of(cell)
+    found = dense.run(cell, log=log)
+    assert "least_squares_error" not in found
+    for trial in replay(cell, log, "looked at"):
+        gram, projection = trial.grams(np.array(cell.n_rounds))
+        for j in range(3):
+            penalty = 0.25 / (2 * 1.3 / (10 * 2))
+            ridged = np.linalg.solve(gram[j] + penalty * np.eye(20), projection[j])
+            error = np.sum((ridged - trial.all_weights().ravel()) ** 2)
+            np.testing.assert_allclose(found["ridge_error"][trial.number, j], error)
+
+
+def test_no_other_penalty_of_ridge_does_better_on_average():
+    scenario = replace(TAIL, tail="flat", tail_energy=0.8)
+    cell = cell_of(scenario, (10, 30, 60), trials=300)
+    log = log_of(cell)
+    found = dense.run(cell, log=log)["ridge_error"]
+    best = 0.25 / (2 * 1.8 / 20)
+    for factor in (0.3, 3.0):
+        gain = np.empty_like(found)
+        for trial in replay(cell, log, "looked at"):
+            gram, projection = trial.grams(np.array(cell.n_rounds))
+            damped = gram + factor * best * np.eye(20)
+            ridged = np.linalg.solve(damped, projection[..., None])[..., 0]
+            errors = np.sum((ridged - trial.all_weights().ravel()) ** 2, axis=1)
+            gain[trial.number] = errors - found[trial.number]
+        for column in gain.T:
+            assert column.mean() > -4 * standard_error(column)
+        assert gain[:, 0].mean() > 0
 
 
 # -- coherence and bounds ------------------------------------------------------------------------

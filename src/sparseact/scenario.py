@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from sparseact.arguments import integer, require_number
@@ -35,6 +36,7 @@ _SIZES: dict[str, tuple[float, float, str]] = {
 Policy = Literal["uniform", "zipf", "greedy"]
 
 STEEPEST = 3.0  # Zipf exponent
+Tail = Literal["none", "flat", "power"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,12 @@ class Scenario:
     policy_level : float
         The exponent s in (0, 3] of popularity, which falls with the rank as rank^-s (``zipf``); the
         probability ε in [0, 1] that a round explores, choosing as ``uniform`` does (``greedy``).
+    tail : {"none", "flat", "power"}
+        Small effects of all actions that are not relevant: none; all of one norm; or of norms that
+        fall as 1/i over a random order of these actions. With a tail the relevant actions are those
+        of the k largest effects.
+    tail_energy : float
+        τ, the sum of ‖w_j‖² over the small effects, over that of the large ones, k b².
 
     Raises
     ------
@@ -111,6 +119,8 @@ class Scenario:
     departure_size: float = 0.0
     policy: Policy = "uniform"
     policy_level: float = 0.0
+    tail: Tail = "none"
+    tail_energy: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
@@ -120,6 +130,7 @@ class Scenario:
             ("structure", Structure),
             ("departure", Departure),
             ("policy", Policy),
+            ("tail", Tail),
         ):
             given = getattr(self, name)
             if not isinstance(given, str) or given not in get_args(kind):
@@ -129,7 +140,7 @@ class Scenario:
         for name in ("actions_per_round", "scarce_after"):
             integer(getattr(self, name), name)
         numbers = ("signal", "noise_std", "condition_number", "strength")
-        for name in (*numbers, "departure_size", "policy_level"):
+        for name in (*numbers, "departure_size", "policy_level", "tail_energy"):
             require_number(getattr(self, name), name)
         if self.sparsity > self.n_actions:
             raise ValueError(
@@ -170,6 +181,7 @@ class Scenario:
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
         self._check_departure()
         self._check_policy()
+        self._check_tail()
 
     def _check_departure(self) -> None:
         low, high, meaning = _SIZES[self.departure]
@@ -203,6 +215,28 @@ class Scenario:
             raise ValueError(f"scarce_after does not go with policy {self.policy!r}")
         if self.policy == "greedy" and self.departure != "none":
             raise ValueError(f"departure {self.departure!r} does not go with policy 'greedy'")
+        if self.policy == "greedy" and self.tail != "none":
+            raise ValueError(f"tail {self.tail!r} does not go with policy 'greedy'")
+
+    def _check_tail(self) -> None:
+        """The k largest effects must be those of the relevant actions."""
+        if not (math.isfinite(self.tail_energy) and self.tail_energy >= 0):
+            raise ValueError(f"tail_energy must not be negative, got {self.tail_energy}")
+        if self.tail == "none":
+            if self.tail_energy:
+                raise ValueError("tail_energy goes with a tail: flat or power")
+            return
+        if self.weights == "gaussian":
+            raise ValueError("tail goes with weights of one norm: sphere or aligned")
+        if self.n_actions == self.sparsity:
+            raise ValueError(f"tail {self.tail!r} needs actions that are not relevant, got k=M")
+        if self.largest_tail >= 1:
+            most = self.tail_energy / self.largest_tail**2
+            raise ValueError(
+                f"tail_energy={self.tail_energy:g} of a {self.tail} tail makes a small effect "
+                f"{self.largest_tail:.3g} times as large as a relevant one; it must be below "
+                f"{most:.3g}"
+            )
 
     @property
     def n_decoys(self) -> int:
@@ -210,6 +244,19 @@ class Scenario:
         if self.departure == "bounded":
             return 1
         return {"twin": self.sparsity, "aggregate": 1}.get(self.structure, 0)
+
+    @property
+    def largest_tail(self) -> float:
+        """Norm of the largest small effect, in units of b.
+
+        √(τk/N) for ``flat``, with the N = M - k actions that are not relevant, and √(τk/H) for
+        ``power``, with H = Σ i⁻² over i = 1 … N.
+        """
+        n = self.n_actions - self.sparsity
+        if self.tail == "none":
+            return 0.0
+        shares = float(n) if self.tail == "flat" else _inverse_squares(n)
+        return math.sqrt(self.tail_energy * self.sparsity / shares)
 
     @property
     def name(self) -> str:
@@ -231,6 +278,8 @@ class Scenario:
             name += f"_{self.departure}{_digits(self.departure_size)}"
         if self.policy != "uniform":
             name += f"_{self.policy}{_digits(self.policy_level)}"
+        if self.tail != "none":
+            name += f"_{self.tail}{_digits(self.tail_energy)}"
         return name
 
     @property
@@ -248,6 +297,12 @@ class Scenario:
         ratio = self.noise_std / self.signal
         others = (self.sparsity - 1) * self.use_rate + ratio * ratio
         return (1 + others) * (self.latent_dim + math.log(self.n_actions)) / self.use_rate
+
+
+@cache
+def _inverse_squares(n: int) -> float:
+    """Σ i⁻² over i = 1 … n."""
+    return math.fsum(1 / i**2 for i in range(1, n + 1))
 
 
 def _digits(number: float) -> str:

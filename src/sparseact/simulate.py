@@ -43,6 +43,9 @@ class TrialLog:
         Irrelevant actions that imitate relevant ones; for twins, in the order of ``support``.
     scarce : int or None
         The relevant action that is used late only, where the scenario has one.
+    tail : array (M, d) or None
+        Small weights of the actions that are not relevant, 0 at the others, where the scenario has
+        a tail.
     """
 
     latents: npt.NDArray[np.float32]
@@ -52,6 +55,7 @@ class TrialLog:
     rewards: Floats
     decoys: npt.NDArray[np.intp]
     scarce: int | None
+    tail: Floats | None = None
 
 
 def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
@@ -138,6 +142,17 @@ def _rewarded(scenario: Scenario, log: TrialLog, seed: int, trial: int) -> Trial
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
+    tail = None
+    if scenario.tail != "none":
+        small = np.setdiff1d(np.arange(scenario.n_actions), log.support)
+        tail = _draw_tail(scenario, small, _generator_of("tail", scenario, seed, trial))
+        states = latents.T.astype(np.float64)
+        for j in small:
+            effect = tail[j, 0] * states[0]
+            for i in range(1, scenario.latent_dim):
+                effect += tail[j, i] * states[i]
+            effect *= _activations_of(scenario, log.activations, np.array([j]))[:, 0]
+            rewards += effect
     departure_rng = _generator_of("departure", scenario, seed, trial)
     if scenario.departure == "nonlinear":
         departures.add_curvature(rewards, scenario, used, weights, latents)
@@ -150,7 +165,7 @@ def _rewarded(scenario: Scenario, log: TrialLog, seed: int, trial: int) -> Trial
     elif scenario.departure == "noisy_latents":
         errors = departure_rng.standard_normal(latents.shape, dtype=np.float32)
         latents = latents + np.float32(scenario.departure_size) * errors
-    return replace(log, latents=latents, rewards=rewards)
+    return replace(log, latents=latents, rewards=rewards, tail=tail)
 
 
 def _exploited(
@@ -231,6 +246,19 @@ def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
     if scenario.weights == "aligned":
         weights[:] = weights[0]
     return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
+
+
+def _draw_tail(scenario: Scenario, small: npt.NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """(M, d) weights of the small actions, of norms in a random order and any direction."""
+    ranked = rng.permutation(small)
+    directions = rng.standard_normal((len(ranked), scenario.latent_dim))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    norms = np.full(len(ranked), scenario.signal * scenario.largest_tail)
+    if scenario.tail == "power":
+        norms /= np.arange(1, len(ranked) + 1)
+    tail = np.zeros((scenario.n_actions, scenario.latent_dim))
+    tail[ranked] = directions * norms[:, None]
+    return tail
 
 
 def _draw_signs(

@@ -106,6 +106,7 @@ STAGES = {
     "sparsity_necessity": ("refit", "dense"),
     "stopping": ("stop",),
     "robustness": ("recover", "refit"),
+    "approximate_sparsity": ("recover", "refit", "dense", "decide"),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")
@@ -128,6 +129,9 @@ def cells_at(stage, experiment):
         ]
     if stage == "diagnose":
         trials = STUDY.experiments.coherence.measured_trials
+        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
+    if experiment == "approximate_sparsity" and stage in ("dense", "decide"):
+        trials = STUDY.experiments.approximate_sparsity.judged_trials
         return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
     return greedy
 

@@ -64,6 +64,15 @@ NOTEBOOKS = {
         "experiments": ("robustness",),
         "figures": ("departures", "rounds_factor", "departed_coverage"),
     },
+    "approximate_sparsity": {
+        "experiments": ("approximate_sparsity",),
+        "figures": (
+            "tail_recovery",
+            "tail_rounds",
+            "tail_error",
+            "tail_decisions",
+        ),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.

@@ -225,4 +225,10 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "intervals cover as they say, where nothing departs": _ideal_coverage,
         "needed rounds rise with the quantile": _rises("rounds_needed", "quantile"),
     },
+    "approximate_sparsity": {
+        "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
+        "the share of large effects found rises with rounds": _rises("found_share", "n_rounds"),
+        "needed rounds rise with the tail": _rises("rounds_needed", "tail_energy"),
+        "regret falls with rounds": _rises("relative_regret", "n_rounds", -1),
+    },
 }

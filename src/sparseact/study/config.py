@@ -25,6 +25,7 @@ from sparseact.scenario import (
     Policy,
     Scenario,
     Structure,
+    Tail,
     Weights,
 )
 from sparseact.study.cell import Cell, merged
@@ -58,6 +59,7 @@ ConditionNumber = Annotated[float, Field(ge=1, le=1e12, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 DepartureSize = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PolicyLevel = Annotated[float, Field(ge=0, le=STEEPEST)]
+TailEnergy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 
@@ -130,6 +132,8 @@ class Grid(_Model):
     departure_size: Annotated[list[DepartureSize], Some] = [0.0]
     policy: Policy = "uniform"
     policy_level: Annotated[list[PolicyLevel], Some] = [0.0]
+    tail: Tail = "none"
+    tail_energy: Annotated[list[TailEnergy], Some] = [0.0]
     rounds: RoundsRange | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
@@ -159,7 +163,7 @@ class Grid(_Model):
 
 
 # What scenarios of a few experiments are told by, and what it is in all others.
-_KINDS = {"departure": "none", "policy": "uniform"}
+_KINDS = {"departure": "none", "policy": "uniform", "tail": "none"}
 # What a grid is a cross of.
 _AXES = (
     "n_actions",
@@ -170,6 +174,7 @@ _AXES = (
     "strength",
     "departure_size",
     "policy_level",
+    "tail_energy",
 )
 
 
@@ -201,9 +206,10 @@ class Experiment(_Model):
         # As ids of eight bytes; and what a greedy policy keeps of each action.
         drawn = 0 if one.policy == "uniform" else 24 * B
         running = 24 * at_once * M * d * (d + 2) if one.policy == "greedy" else 0
+        tail = 16 * M * d if one.tail != "none" else 0
         whitening = d if cell.selection in ("whitened", "least_squares") else 1
         return {
-            "the logs of a job": at_once * T * (2 * (stored + 4 * d + 8) + drawn),
+            "the logs of a job": at_once * (T * (2 * (stored + 4 * d + 8) + drawn) + tail),
             "the running estimates": running,
             "the design of a trial": 24 * T * (min(M, 20 * B) + d),
             "the residuals of a trial": 16 * p * T * (k * d + 4),
@@ -218,6 +224,16 @@ def _grams(cell: Cell) -> dict[str, int]:
     width = cell.scenario.n_actions * cell.scenario.latent_dim
     numbers = width * (cell.n_rounds[-1] + len(cell.n_rounds) * width)
     return {"the Gram matrices of a trial": 24 * numbers}
+
+
+def _decisions(cell: Cell, study: Study, states: int) -> dict[str, int]:
+    """Every state is held against all that was selected, and all that has an effect."""
+    one, path = cell.scenario, len(cell.n_rounds) * (cell.scenario.sparsity + 1)
+    effects = one.sparsity if one.tail == "none" else one.n_actions
+    return {
+        "the decisions of a trial": 16 * states * (2 * one.latent_dim + effects + 4),
+        "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
+    }
 
 
 class PhaseTransition(Experiment):
@@ -306,11 +322,7 @@ class DecisionRegret(Experiment):
 
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Every state is held against all that was selected."""
-        one, path = cell.scenario, len(cell.n_rounds) * (cell.scenario.sparsity + 1)
-        return super().memory(cell, study) | {
-            "the decisions of a trial": 16 * self.states * (2 * one.latent_dim + one.sparsity + 4),
-            "the regret of all trials": 8 * path * (2 * cell.trials + study.bootstrap),
-        }
+        return super().memory(cell, study) | _decisions(cell, study, self.states)
 
 
 class LoggingPolicy(Experiment):
@@ -446,6 +458,28 @@ class Robustness(Experiment):
             raise ValueError("design must be 'signed'")
 
 
+class ApproximateSparsity(Experiment):
+    """What if all other actions have small effects?"""
+
+    # Trials in which decisions and ridge are judged; they vary less than recovery does.
+    judged_trials: Annotated[int, Field(ge=2, le=LARGEST)]
+
+    varies: ClassVar[frozenset[str]] = frozenset({"tail", "tail_energy"})
+    needs_noise: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _has_a_tail(self) -> Self:
+        if any(grid.tail == "none" for grid in self.grids):
+            raise ValueError("grids of approximate_sparsity need 'tail: flat' or 'tail: power'")
+        return self
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Decisions as of `decision_regret`, and estimates without sparsity."""
+        states = study.experiments.decision_regret.states
+        decisions = _decisions(cell, study, states)
+        return super().memory(cell, study) | decisions | _grams(cell)
+
+
 class Experiments(_Model):
     """The experiments, each with its own keys."""
 
@@ -460,6 +494,7 @@ class Experiments(_Model):
     sparsity_necessity: SparsityNecessity
     stopping: Stopping
     robustness: Robustness
+    approximate_sparsity: ApproximateSparsity
 
 
 class Study(_Model):
@@ -579,6 +614,7 @@ class Study(_Model):
                     structure=grid.structure,
                     departure=grid.departure,
                     policy=grid.policy,
+                    tail=grid.tail,
                     scarce_after=grid.scarce.after if grid.scarce else 0,
                     **axes,
                 )

@@ -125,7 +125,8 @@ def stored(stage: str, cell: Cell) -> float:
         return _FILE + 4.0 * N * p * (one.sparsity + 4)
     width = 1 if one.n_actions <= 256 else 2 if one.n_actions <= 65536 else 4
     used = one.n_actions / 8 if one.design == "signed" else width * one.actions_per_round
-    return _FILE + N * T * (used + 4.0 * one.latent_dim + 8)
+    tail = 0 if one.tail == "none" else 8.0 * one.n_actions * one.latent_dim
+    return _FILE + N * (T * (used + 4.0 * one.latent_dim + 8) + tail)
 
 
 def makespan(

@@ -92,6 +92,10 @@ VARIABLES: dict[str, Variable] = {
     "coverage": Variable("int32", "round", "rounds in which the scarce action was used", 0),
     "structure": Variable("str", "1", "how the actions are correlated"),
     "strength": Variable("float64", "1", "strength ρ of the correlation", 0, 1),
+    "tail": Variable("str", "1", "how the small effects fall off"),
+    "tail_energy": Variable(
+        "float64", "1", "energy τ of the small effects over that of the large ones", 0
+    ),
     "false_positive": Variable("str", "1", "kind of irrelevant action selected"),
     "condition_number": Variable("float64", "1", "condition number of Σ_z", 1),
     "policy": Variable("str", "1", "how the log chose its actions"),
@@ -113,6 +117,9 @@ VARIABLES: dict[str, Variable] = {
     "weights": Variable("float64", "reward", "weights of the relevant actions"),
     "decoy": Variable("ids", "1", "irrelevant actions that imitate relevant ones"),
     "scarce": Variable("ids", "1", "relevant action used in late rounds only"),
+    "tail_weights": Variable(
+        "float64", "reward", "small weights of the actions that are not relevant"
+    ),
     # recovery, per trial
     "exact_recovery": Variable("uint8", "1", "1 where the selected set is the support", 0, 1),
     "n_correct": Variable("int32", "1", "relevant actions among those selected", 0),
@@ -134,6 +141,9 @@ VARIABLES: dict[str, Variable] = {
     "oracle_error": _positive(
         "reward2", "expected squared error with the support known (mean: given exact recovery)"
     ),
+    "k_term_error": _positive(
+        "reward2", "expected squared error with the k largest effects known, tail included"
+    ),
     "least_eigenvalue": _positive("1", "least eigenvalue of the support's Gram matrix over T"),
     "n_covered": Variable("int32", "1", "95 % intervals that hold the true weight", 0),
     "n_intervals": Variable("int32", "1", "95 % intervals stated", 0),
@@ -146,6 +156,7 @@ VARIABLES: dict[str, Variable] = {
     "regret_bound": _positive("reward", "mean of the bound 2‖z‖ max‖ŵ_j - w_j‖ on the regret"),
     "bound_exceeded": Variable("uint8", "1", "1 where a regret exceeds its bound", 0, 1),
     "best_value": _positive("reward", "mean value of the best action"),
+    "known_regret": _positive("reward", "mean regret of one who knows the k largest effects alone"),
     # coherence, per trial
     "erc": _positive("1", "exact-recovery coefficient μ_S"),
     "mutual_coherence": _probability("mutual block coherence μ_B"),
@@ -411,6 +422,47 @@ VARIABLES |= {
             "rounds",
         ),
     ),
+    # small effects elsewhere
+    "n_judged": Variable("int32", "1", "trials in which decisions and ridge were judged", 0),
+    "largest_tail": _positive("1", "norm of the largest small effect over that of a large one"),
+    "noise_factor_first": _positive(
+        "1", "growth of the noise in a correlation by the small effects, at the first step"
+    ),
+    "noise_factor_last": _positive(
+        "1", "growth of the noise in a correlation by the small effects, at the last step"
+    ),
+    **_estimate("found_share", _probability("share of the large effects that is selected")),
+    **_estimate("rounds_factor", _positive("1", "rounds needed over those without small effects")),
+    **_estimate(
+        "doubling_energy", _positive("1", "tail energy at which the rounds needed have doubled")
+    ),
+    **_estimate(
+        "k_term_ratio",
+        _positive("1", "squared error over that with the k largest effects known"),
+    ),
+    **_estimate(
+        "final_k_term_ratio",
+        _positive("1", "k_term_ratio after the most rounds, greatest over the tail's energy"),
+    ),
+    **_estimate(
+        "break_even_energy",
+        _positive("1", "tail energy at which ridge on all actions errs as little as Block-OMP"),
+    ),
+    **_estimate(
+        "relative_regret", _positive("1", "mean regret over what the best action is worth")
+    ),
+    **_estimate(
+        "known_relative_regret",
+        _positive("1", "relative regret of one who knows the k largest effects alone"),
+    ),
+    **_estimate(
+        "value_share",
+        Variable("float64", "1", "value of the decisions over that with the k largest known"),
+    ),
+    **_estimate(
+        "final_value_share",
+        Variable("float64", "1", "value_share after the most rounds, least over the tail's energy"),
+    ),
 }
 
 _LOGGED = ("design", "policy", "policy_level", "selection")
@@ -451,8 +503,9 @@ KINDS: dict[str, Kind] = {
             "weights": ("trial", "relevant", "latent_dim"),
             "decoy": ("trial", "imitator"),
             "scarce": ("trial",),
+            "tail_weights": ("trial", "any_action", "latent_dim"),
         },
-        optional=frozenset({"activation_bits", "action", "decoy", "scarce"}),
+        optional=frozenset({"activation_bits", "action", "decoy", "scarce", "tail_weights"}),
     ),
     "recovery": Kind(
         "Recovery of the relevant actions in every trial of one scenario",
@@ -493,8 +546,10 @@ KINDS: dict[str, Kind] = {
                 "least_eigenvalue",
                 "n_covered",
                 "n_intervals",
+                "k_term_error",
             ),
         },
+        optional=frozenset({"k_term_error"}),
     ),
     "decision": Kind(
         "Regret of the decisions in every trial of one scenario",
@@ -510,11 +565,14 @@ KINDS: dict[str, Kind] = {
             ),
             **_each((*_BY_LENGTH, "step"), "mean_regret", "n_correct"),
             "best_value": ("trial",),
+            "known_regret": ("trial",),
         },
+        optional=frozenset({"known_regret"}),
     ),
     "dense": Kind(
         "Error of estimates without sparsity in every trial of one scenario",
         {**_axes("n_rounds"), **_each(_BY_LENGTH, "ridge_error", "least_squares_error")},
+        optional=frozenset({"least_squares_error"}),
     ),
     "diagnosis": Kind(
         "Coherence of the log in every trial of one scenario",
@@ -751,6 +809,34 @@ KINDS: dict[str, Kind] = {
             **_intervals((*_DEPARTURES, "quantile"), "rounds_needed", "rounds_factor"),
             **_intervals(("departure", "quantile"), "harmful_size"),
             **_intervals(("departure",), "undercovering_size"),
+        },
+    ),
+    "approximate_sparsity": Kind(
+        "What small effects of all other actions do to recovery, error and decisions",
+        {
+            **_axes("tail", "tail_energy", "n_rounds", "quantile", "estimator"),
+            **_each(
+                ("tail", "tail_energy"),
+                "n_trials",
+                "n_judged",
+                "largest_tail",
+                "noise_factor_first",
+                "noise_factor_last",
+            ),
+            **_intervals(
+                ("tail", "tail_energy", "n_rounds"),
+                "recovery_probability",
+                "found_share",
+                "k_term_ratio",
+                "relative_regret",
+                "value_share",
+            ),
+            **_intervals(("tail", "tail_energy", "quantile"), "rounds_needed", "rounds_factor"),
+            **_intervals(("tail", "tail_energy", "estimator", "n_rounds"), "relative_error"),
+            **_intervals(("tail", "tail_energy"), "known_relative_regret"),
+            **_intervals(("tail", "n_rounds"), "break_even_energy"),
+            **_intervals(("tail", "quantile"), "doubling_energy"),
+            **_intervals(("tail",), "final_k_term_ratio", "final_value_share"),
         },
     ),
 }

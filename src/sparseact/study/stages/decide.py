@@ -15,7 +15,9 @@ def run(cell: Cell, *, log: Arrays, recovery: Arrays, n_states: int, seed: int) 
     """Decisions on fresh latent states, as the variables of a ``decision`` dataset.
 
     After each number of rounds, and each step of the path: what the best action is worth in a
-    state, less what the action decided on is worth.
+    state, less what the action decided on is worth. No action at all is worth 0. With a tail, all
+    actions count for the best, and ``known_regret`` is what is lost by one who knows the weights of
+    the k relevant actions exactly and of no other.
     """
     lengths, selected = recovery["n_rounds"], recovery["selected"]
     k = selected.shape[2]
@@ -24,14 +26,16 @@ def run(cell: Cell, *, log: Arrays, recovery: Arrays, n_states: int, seed: int) 
     n_correct = np.zeros((*by_length, k + 1), dtype=np.int32)
     tail, optimal, bound = (np.empty(by_length) for _ in range(3))
     exceeded = np.empty(by_length, dtype=np.uint8)
-    best_value = np.empty(cell.trials)
+    best_value, known_regret = np.empty((2, cell.trials))
     for trial in replay(cell, log, "decided"):
         number = cell.first + trial.number
         states = draw_states(cell.scenario, n_states, seed=seed, trial=number)
         norms = np.linalg.norm(states, axis=1)
         truth = np.vstack([trial.all_weights(), np.zeros(cell.scenario.latent_dim)])  # row -1: none
-        best = np.maximum((states @ trial.weights.T).max(axis=1), 0.0)
+        best = np.maximum((states @ trial.effects().T).max(axis=1), 0.0)
         best_value[trial.number] = best.mean()
+        known = np.maximum((states @ trial.weights.T).max(axis=1), 0.0)
+        known_regret[trial.number] = np.mean(best - known)
         for i, n_rounds in enumerate(lengths):
             here = (trial.number, i)
             path = selected[here][selected[here] >= 0]
@@ -51,7 +55,7 @@ def run(cell: Cell, *, log: Arrays, recovery: Arrays, n_states: int, seed: int) 
             optimal[here] = np.mean(regret <= 1e-12 * np.abs(best).max())
             bound[here] = ceiling.mean()
             exceeded[here] = (regret > ceiling * (1 + 1e-9) + 1e-12).any()
-    return {
+    found = {
         "n_rounds": lengths,
         "exact_recovery": recovery["exact_recovery"],
         "mean_regret": np.maximum(mean_regret, 0.0),
@@ -62,3 +66,6 @@ def run(cell: Cell, *, log: Arrays, recovery: Arrays, n_states: int, seed: int) 
         "bound_exceeded": exceeded,
         "best_value": best_value,
     }
+    if cell.scenario.tail != "none":
+        found["known_regret"] = np.maximum(known_regret, 0.0)
+    return found

@@ -34,4 +34,6 @@ def run(cell: Cell, *, seed: int) -> Arrays:
         log["decoy"] = np.stack([one.decoys for one in drawn]).astype(smallest)
     if scenario.scarce_after:
         log["scarce"] = np.array([one.scarce for one in drawn], dtype=smallest)
+    if scenario.tail != "none":
+        log["tail_weights"] = np.stack([one.tail for one in drawn if one.tail is not None])
     return log

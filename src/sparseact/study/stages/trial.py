@@ -19,7 +19,10 @@ from sparseact.study.store import Arrays
 
 @dataclass(frozen=True)
 class Trial:
-    """A log of T rounds and the truth behind it: support (k,) and its weights (k, d)."""
+    """A log of T rounds and the truth behind it: support (k,) and its weights (k, d).
+
+    Where the other actions have small effects, ``tail`` (M, d) holds them, with 0 on the support.
+    """
 
     number: int
     design: KhatriRaoDesign
@@ -27,10 +30,17 @@ class Trial:
     support: Ints
     weights: Floats
     scarce: int | None
+    tail: Floats | None = None
+
+    def effects(self) -> Floats:
+        """(m, d) weights of the actions that have an effect: k of them, or all with a tail."""
+        return self.weights if self.tail is None else self.all_weights()
 
     def all_weights(self) -> Floats:
         """W* (M, d)."""
         weights = np.zeros((self.design.n_blocks, self.design.block_size))
+        if self.tail is not None:
+            weights += self.tail
         weights[self.support] = self.weights
         return weights
 
@@ -57,6 +67,7 @@ def replay(cell: Cell, log: Arrays, verb: str) -> Iterator[Trial]:
             log["support"][i].astype(np.intp),
             log["weights"][i],
             int(log["scarce"][i]) if "scarce" in log else None,
+            log["tail_weights"][i] if "tail_weights" in log else None,
         )
 
 
