@@ -32,7 +32,8 @@ class TrialLog:
         double.
     activations : array
         ``signed``: uint8 (T, ⌈M/8⌉), one bit an action, most significant first, 1 for +1 and 0 for
-        -1. Otherwise ascending action ids (T, B) in the smallest unsigned type that fits.
+        -1; those of late actions before they appear mean nothing. Otherwise ascending action ids
+        (T, B) in the smallest unsigned type that fits.
     support : int array (k,)
         S*, ascending.
     weights : array (k, d)
@@ -43,6 +44,10 @@ class TrialLog:
         a ``bounded`` departure, the one that seems to have an effect.
     scarce : int or None
         The relevant action that is used late only, where the scenario has one.
+    late : int array (n_late,)
+        Actions that appear late, ascending.
+    newcomer : int or None
+        The relevant one of them, where there are any.
     """
 
     latents: npt.NDArray[np.float32]
@@ -52,6 +57,8 @@ class TrialLog:
     rewards: Floats
     decoys: npt.NDArray[np.intp]
     scarce: int | None
+    late: npt.NDArray[np.intp]
+    newcomer: int | None
 
 
 def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
@@ -100,6 +107,9 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
         activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng)
     rewards = departures.draw_noise(scenario, latents, noise_rng)
     used = _activations_of(scenario, activations, support)
+    late, newcomer = _draw_late(scenario, support, _generator_of("arrival", scenario, seed, trial))
+    if newcomer is not None:
+        used[: scenario.arrives_after, support == newcomer] = 0.0
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
@@ -115,7 +125,7 @@ def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) 
     elif scenario.departure == "noisy_latents":
         errors = departure_rng.standard_normal(latents.shape, dtype=np.float32)
         latents = latents + np.float32(scenario.departure_size) * errors
-    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce)
+    return TrialLog(latents, activations, support, weights, rewards, decoys, scarce, late, newcomer)
 
 
 def latent_scales(scenario: Scenario) -> Floats:
@@ -165,6 +175,18 @@ def _key(scenario: Scenario, trial: int) -> tuple[int, ...]:
     instance(scenario, Scenario, "scenario")
     digest = hashlib.sha256(scenario.name.encode()).digest()
     return (*np.frombuffer(digest[:16], dtype="<u4").tolist(), trial)
+
+
+def _draw_late(
+    scenario: Scenario, support: npt.NDArray[np.intp], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.intp], int | None]:
+    """The actions that appear late, and the relevant one among them."""
+    if not scenario.arrives_after:
+        return np.empty(0, dtype=np.intp), None
+    newcomer = int(rng.choice(support))
+    irrelevant = np.setdiff1d(np.arange(scenario.n_actions), support)
+    others = rng.choice(irrelevant, scenario.n_late - 1, replace=False)
+    return np.sort(np.append(others, newcomer)), newcomer
 
 
 def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:

@@ -28,4 +28,7 @@ def run(cell: Cell, *, seed: int) -> Arrays:
         log["decoy"] = np.stack([one.decoys for one in drawn]).astype(smallest)
     if scenario.scarce_after:
         log["scarce"] = np.array([one.scarce for one in drawn], dtype=smallest)
+    if scenario.arrives_after:
+        log["late"] = np.stack([one.late for one in drawn]).astype(smallest)
+        log["newcomer"] = np.array([one.newcomer for one in drawn], dtype=smallest)
     return log
