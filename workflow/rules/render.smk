@@ -55,6 +55,10 @@ NOTEBOOKS = {
         "experiments": ("robustness",),
         "figures": ("departures", "rounds_factor", "departed_coverage"),
     },
+    "dynamic_actions": {
+        "experiments": ("dynamic_actions",),
+        "figures": ("discovery", "discovery_rounds", "read_share"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.

@@ -67,11 +67,11 @@ def predicted_rounds(scenario: Scenario, selection: str) -> float:
     """Rounds n since its arrival after which the newcomer's score should pass all others'.
 
     With the old relevant actions taken out, what is left is the newcomer's effect in its n rounds,
-    of variance b², and noise. Of the squared scores ``‖Ψ_jᵀu‖²`` the newcomer's is about n²b²; an
-    irrelevant action's, in expectation over d, n(σ² + b²) if it is late too, and (T_old + n)σ² +
-    nb² if it is old. The largest of m such is that times the
-    median of the largest of m χ²_d draws. ``whitened`` divides each score by the rounds in which its
-    action was used. NaN where all actions are there from the start.
+    of variance b², and noise. Then the newcomer's squared score ``‖Ψ_jᵀu‖²`` is about n²b²; each of
+    the d terms of an irrelevant action's has variance n(σ² + b²) if it is late too, (T_old + n)σ² +
+    nb² if it is old. The largest of m such is taken to be the median of the largest of m χ²_d
+    draws, times that variance. ``whitened`` divides each squared score by the rounds in which its
+    action was used. NaN where all actions are there from the start, 0 where none competes.
     """
     if not scenario.arrives_after:
         return np.nan
@@ -89,7 +89,8 @@ def predicted_rounds(scenario: Scenario, selection: str) -> float:
         noise = s2 * total / n + b2 * share
         return float(n * b2 - max((s2 + b2) * largest_late, noise * largest_old))
 
-    return float(np.exp(scipy.optimize.brentq(missing, -5.0, 50.0)))
+    low, high = -20.0, 100.0
+    return float(np.exp(scipy.optimize.brentq(missing, low, high))) if missing(low) < 0 else 0.0
 
 
 def _largest(m: int, d: int) -> float:
