@@ -698,7 +698,8 @@ def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) ->
 def _around_arrival(since: Sequence[int], scenario: Scenario) -> tuple[int, ...]:
     """Rounds after the arrival; and at it, at a quarter of it and so on, down to the fewest."""
     before, old = scenario.arrives_after, set()
-    while before >= min(since):
+    fewest = max(min(since), scenario.sparsity * scenario.latent_dim)
+    while before >= fewest:
         old.add(before)
         before //= 4
     return tuple(sorted(old | {scenario.arrives_after + n for n in since}))
