@@ -149,16 +149,25 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [2]
             n_rounds: [8, 16, 32, 64]
+      dynamic_actions:
+        grids:
+          - design: signed
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [1]
+            arrives_after: [0, 32]
+            since_arrival: [4, 16, 64]
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 16,
+    "simulate": 18,
     "recover": 16,
     "rival": 1,
     "detect": 1,
     "stop": 1,
+    "follow": 2,
     "refit": 10,
     "decide": 5,
     "dense": 4,

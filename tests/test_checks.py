@@ -199,6 +199,15 @@ def robustness():
     return ds
 
 
+def dynamic_actions():
+    coords = {"arrives_after": [0, 64], "selection": ["whitened"], "since_arrival": ROUNDS}
+    ds = empty("dynamic_actions", {**coords, "n_rounds": ROUNDS, "quantile": [0.5, 0.95]})
+    put(ds, "discovery_probability", {}, around(RISING * 0.97))
+    put(ds, "discovery_rounds", {}, around([30, 60], 2))
+    ds["weight_difference"].loc[{}] = 1e-12
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -214,6 +223,7 @@ GOOD = {
         stopping,
         robustness,
         approximate_sparsity,
+        dynamic_actions,
     )
 }
 
@@ -257,6 +267,9 @@ def test_good_results_pass(name):
         ("robustness", "recovery_probability", lambda v: v[..., ::-1], "but under a bounded"),
         ("robustness", "interval_coverage", lambda v: v - 0.1, "where nothing departs"),
         ("robustness", "rounds_needed", lambda v: v[..., ::-1], "rise with the quantile"),
+        ("dynamic_actions", "discovery_probability", lambda v: v[..., ::-1], "discovery rises"),
+        ("dynamic_actions", "discovery_rounds", lambda v: v[..., ::-1], "rise with the quantile"),
+        ("dynamic_actions", "weight_difference", lambda v: v + 1e-3, "to rounding"),
         (
             "sparsity_necessity",
             "relative_error",

@@ -130,6 +130,16 @@ BASE = yaml.safe_load(
             tail: flat
             tail_energy: [0.0, 0.5, 2.0]
           - {<<: *tail, tail: power, tail_energy: [0.5]}
+      dynamic_actions:
+        grids:
+          - &growing
+            design: signed
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [2]
+            selection: [whitened]
+            arrives_after: [0, 70]
+            since_arrival: [16, 4, 8]
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -144,6 +154,7 @@ BOUNDS = "experiments.lower_bounds.grids[0]"
 LOGGED = "experiments.logging_policy.grids"
 DENSE = "experiments.sparsity_necessity.grids[0]"
 STOP = "experiments.stopping"
+GROWING = "experiments.dynamic_actions.grids[0]"
 STUDENT = "experiments.robustness.grids[1]"
 TAIL = "experiments.approximate_sparsity.grids[0]"
 NAN, INF = float("nan"), float("inf")
@@ -272,6 +283,7 @@ def test_a_grid_has_its_own_noise_weights_and_trials_where_it_says_so():
         ("robustness", "departure_size", [0.0, 0.25, 0.5, 0.5]),
         ("approximate_sparsity", "tail", ["flat", "flat", "flat", "power"]),
         ("approximate_sparsity", "tail_energy", [0.0, 0.5, 2.0, 0.5]),
+        ("dynamic_actions", "arrives_after", [0, 70]),
     ],
 )
 def test_every_axis_of_a_grid_reaches_its_scenarios(experiment, field, values):
@@ -283,6 +295,11 @@ def test_rounds_with_a_scarce_action_end_with_its_coverage():
     cells = load_study(BASE).cells("coverage")
     assert [cell.n_rounds for cell in cells] == [(50, 52, 54), (30, 31, 38), (30, 31, 38)]
     assert [cell.selection for cell in cells] == ["correlation", "whitened", "least_squares"]
+
+
+def test_rounds_with_late_actions_end_with_those_since_arrival():
+    cells = load_study(BASE).cells("dynamic_actions")
+    assert [cell.n_rounds for cell in cells] == [(4, 8, 16), (4, 17, 70, 74, 78, 86)]
 
 
 def test_a_list_of_rounds_is_put_in_order():
@@ -605,6 +622,32 @@ WRONG = [
     ),
     ({f"{STUDENT}.noise_std": [1.0]}, "experiments.robustness.grids: noise_std must be the same"),
     ({f"{STUDENT}.noise_std": [0.0]}, f"{STUDENT}.noise_std: must be positive in robustness"),
+    # late actions
+    (
+        {f"{GROWING}.arrives_after": [70]},
+        "dynamic_actions.grids: arrives_after must be 0 in one of them with selection 'whitened'",
+    ),
+    (
+        {f"{GROWING}.since_arrival": ..., f"{GROWING}.n_rounds": [4, 8, 16]},
+        "grids of the dynamic_actions experiment need 'since_arrival'",
+    ),
+    ({f"{GROWING}.since_arrival": [1, 4, 8]}, f"{GROWING}.since_arrival asks for T=1 rounds of"),
+    ({f"{GROWING}.since_arrival": [4, 4, 8]}, f"{GROWING}: since_arrival names a value twice"),
+    ({f"{GROWING}.arrives_after": [0, -1]}, f"{GROWING}.arrives_after[1]: Input should be greater"),
+    ({f"{GROWING}.n_actions": [3]}, f"{GROWING}: arrives_after needs n_actions M=3 of which"),
+    ({f"{GROWING}.sparsity": [1]}, f"{GROWING}: arrives_after needs n_actions M=8 of which"),
+    (
+        {f"{GROWING}.design": "single", f"{GROWING}.arrives_after": [0]},
+        "experiments.dynamic_actions.grids: design must be 'signed'",
+    ),
+    (
+        {f"{REFIT}.arrives_after": [9]},
+        f"{REFIT}: arrives_after and since_arrival do not go with refit_error",
+    ),
+    (
+        {f"{REFIT}.n_rounds": ..., f"{REFIT}.since_arrival": [8, 9, 10]},
+        f"{REFIT}: arrives_after and since_arrival do not go with refit_error",
+    ),
     # what an experiment has no axis for
     (
         {f"{MULTI}.noise_std": [0.25]},

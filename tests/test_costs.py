@@ -24,7 +24,7 @@ RIVAL = next(cell for cell in STUDY.cells("coherence") if cell.selection == "gro
 
 def cell_of(stage):
     of = {"rival": "coherence", "bound": "lower_bounds", "dense": "sparsity_necessity"}
-    of["stop"] = "stopping"
+    of |= {"stop": "stopping", "follow": "dynamic_actions"}
     return RIVAL if stage == "rival" else STUDY.cells(of.get(stage, "phase_transition"))[0]
 
 

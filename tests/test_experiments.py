@@ -17,6 +17,7 @@ from sparseact.study.experiments import (
     coherence,
     coverage,
     decision_regret,
+    dynamic_actions,
     grid,
     logging_policy,
     lower_bounds,
@@ -1174,3 +1175,82 @@ def test_a_tail_multiplies_the_noise_in_a_correlation_as_stated():
     assert approximate_sparsity.noise_factors(bare) == (1, 1)
     other = Scenario(design="single", n_actions=6, sparsity=2, latent_dim=2)
     assert np.isnan(approximate_sparsity.noise_factors(other)).all()
+
+
+# -- dynamic actions -----------------------------------------------------------------------------
+
+
+def followed(cell, found, read, same=1):
+    """A log followed: the newcomer found since arrival, and a share of the rounds read."""
+    lengths = np.array(cell.n_rounds, dtype=np.int32)
+    exact = np.ones((len(found), len(lengths)), dtype=np.uint8)
+    exact[:, lengths > cell.scenario.arrives_after] = found
+    anew = np.broadcast_to(np.cumsum(lengths), exact.shape)
+    difference = np.full(exact.shape, 1e-12)
+    difference[0, 0] = 0.5 if same == 0 else 1e-10
+    agrees = np.ones_like(exact)
+    agrees[0, 0] = same
+    return {
+        "n_rounds": lengths,
+        "exact_recovery": exact,
+        "newcomer_found": exact,
+        "same_support": agrees,
+        "weight_difference": difference,
+        "rounds_read": (anew * read).astype(np.int64),
+        "rounds_read_anew": anew,
+    }
+
+
+def test_dynamic_actions_find_factors_and_what_is_read(tmp_path):
+    since = ladder(100)
+    needed = {(0, "whitened"): 80, (1000, "whitened"): 40, (0, "correlation"): 80}
+    needed |= {(1000, "correlation"): 120}
+    cells, left = [], {}
+    for (arrival, selection), at in needed.items():
+        before = (250, 1000) if arrival else ()
+        rounds = (*before, *(arrival + n for n in since))
+        one = cell_of(rounds, selection=selection, arrives_after=arrival)
+        cells.append(one)
+        same = 0 if (arrival, selection) == (0, "correlation") else 1
+        left[one.name] = followed(one, outcomes(since, at), 0.25 if arrival else 0.5, same)
+    ds = dynamic_actions.collect(cells, reading(follow=left), SETTINGS)
+    ds = on_disk(tmp_path, "dynamic_actions", ds)
+    assert ds["since_arrival"].values.tolist() == list(since)
+    for (arrival, selection), at in needed.items():
+        place = {"arrives_after": arrival, "selection": selection}
+        assert int(ds["n_trials"].sel(place)) == TRIALS
+        for q in QUANTILES:
+            there = {**place, "quantile": q}
+            assert_estimate(ds, "discovery_rounds", there, needed_for(at, q))
+            assert_estimate(ds, "discovery_factor", there, at / 80)
+        read = ds["read_share"].sel(place).dropna("n_rounds").values
+        np.testing.assert_allclose(read, 0.25 if arrival else 0.5, atol=0.02)
+        # Where the selected sets differ, weights are not compared.
+        expected = 1e-12 if (arrival, selection) == (0, "correlation") else 1e-10
+        assert float(ds["weight_difference"].sel(place)) == expected
+    assert float(ds["same_support_share"].sel(selection="whitened")) == 1.0
+    share = 1 - 1 / len(since) / (2 * TRIALS)
+    one = ds.sel(selection="correlation")
+    assert float(one["same_support_share"]) == pytest.approx(share)
+    assert float(one["same_support_share_low"]) > 0.99
+    np.testing.assert_allclose(ds["final_read_share"], 0.25, atol=0.01)
+    assert np.isnan(ds["predicted_rounds"].sel(arrives_after=0)).all()
+
+
+def test_a_newcomer_has_to_pass_what_old_rounds_add_to_the_scores():
+    scenario = cell_of((1,), n_actions=128, sparsity=4, arrives_after=1).scenario
+    # 31 late, 93 old irrelevant actions, and the median of the largest of m draws of χ² with d = 2.
+    late, old = (-2 * np.log(1 - 0.5 ** (1 / m)) for m in (31, 93))
+
+    def predicted(arrival, selection="correlation"):
+        one = Scenario(**{**vars(scenario), "arrives_after": arrival})
+        return dynamic_actions.predicted_rounds(one, selection)
+
+    # Where little is old, what the newcomer adds to old actions' scores counts too.
+    n = predicted(1, "whitened")
+    assert n == pytest.approx((0.25 + n / (1 + n)) * old, rel=1e-6)
+    for arrival in (100, 10**4, 10**8):
+        assert predicted(arrival, "whitened") == pytest.approx(1.25 * late, rel=1e-6)
+        n = predicted(arrival)
+        assert n**2 == pytest.approx((0.25 * (arrival + n) + n) * old, rel=1e-6)
+    assert predicted(10**8) / predicted(10**6) == pytest.approx(10, rel=0.02)

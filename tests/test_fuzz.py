@@ -262,6 +262,7 @@ STAGES = {
     "stopping": ("stop",),
     "robustness": ("recover", "refit"),
     "approximate_sparsity": ("recover", "refit", "dense", "decide"),
+    "dynamic_actions": ("follow",),
 }
 KINDS = {
     "simulate": "log",
@@ -269,6 +270,7 @@ KINDS = {
     "rival": "rival",
     "detect": "detection",
     "stop": "stopped",
+    "follow": "followed",
     "refit": "refit",
     "decide": "decision",
     "dense": "dense",
@@ -397,6 +399,7 @@ def odd(draw, name):
     }
     plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "robustness": DESIGNS[:1]}
     plans = {"coherence": STRUCTURES, "coverage": DESIGNS[1:-1], "logging_policy": DESIGNS[1:]}
+    plans["dynamic_actions"] = DESIGNS[:1]
     plan = plans.get(name, DESIGNS)
     grid = one(*plan)
     grid = {**grid, "n_actions": several("n_actions"), "latent_dim": several("latent_dim")}
@@ -415,6 +418,9 @@ def odd(draw, name):
     if name == "coverage":
         used = draw(st.lists(st.integers(0, 40), min_size=3, max_size=5, unique=True))
         grid["scarce"] = {"after": one(1, 45, 150), "coverage": used}
+    elif name == "dynamic_actions":
+        grid["arrives_after"] = [0, *one([], [1], [30, 150])]
+        grid["since_arrival"] = one([8, 16, 64], [18, 20, 25, 40])
     elif one(True, False, False):
         grid |= one(*ROUNDS)
     else:

@@ -39,10 +39,12 @@ DEPARTED = [
 SCARCE = [replace(one, scarce_after=25) for one in (SINGLE, MULTI)]
 ZIPF = [replace(one, policy="zipf", policy_level=1.5) for one in (SINGLE, MULTI)]
 GREEDY = [replace(one, policy="greedy", policy_level=0.3) for one in (SINGLE, MULTI)]
+LATE = replace(SIGNED, n_actions=20, arrives_after=25)
 EVERY = [
     *(replace(one, weights=weights) for one in DESIGNS for weights in ("sphere", "gaussian")),
     *(EQUICORRELATED, TWIN, AGGREGATE, *SCARCE, *DEPARTED),
     *(*ZIPF, *GREEDY, replace(GREEDY[1], latent_dim=3, condition_number=9.0)),
+    LATE,
     replace(SIGNED, condition_number=50.0, weights="aligned"),
     *(replace(one, tail=tail, tail_energy=0.3) for one in DESIGNS for tail in ("flat", "power")),
 ]
@@ -98,6 +100,20 @@ def assert_same_bits(one, other):
         ({"scarce_after": -1}, "scarce_after must not be negative, got -1"),
         ({"scarce_after": 5, "actions_per_round": 11}, "rounds that leave actions out"),
         ({"scarce_after": 5, "design": "signed"}, "rounds that leave actions out"),
+        ({"arrives_after": -1}, "arrives_after must not be negative, got -1"),
+        ({"arrives_after": 5}, "arrives_after needs design 'signed', structure 'independent'"),
+        (
+            {"arrives_after": 5, "design": "signed", "sparsity": 1},
+            "one of sparsity k=1 relevant ones among them, and k at least 2",
+        ),
+        (
+            {"arrives_after": 5, "design": "signed", "n_actions": 3},
+            "arrives_after needs n_actions M=3 of which a quarter can be late",
+        ),
+        (
+            {"arrives_after": 5, "design": "signed", "n_actions": 11, "sparsity": 11},
+            "arrives_after needs n_actions M=11 of which a quarter can be late",
+        ),
         ({"departure": "late"}, "departure must be one of"),
         ({"departure_size": 0.5}, r"departure_size must be 0 with departure 'none' \(nothing dep"),
         ({"departure": "student"}, r"departure_size must be within \[0.001, 0.5\] with departure"),
@@ -206,6 +222,14 @@ scarce = st.builds(
     latent_dim=st.integers(1, 3),
     scarce_after=st.integers(0, 2**31),
 )
+late = st.builds(
+    Scenario,
+    design=st.just("signed"),
+    n_actions=st.integers(9, 12),
+    sparsity=st.integers(2, 3),
+    latent_dim=st.integers(1, 3),
+    arrives_after=st.integers(0, 2**31),
+)
 departed = st.builds(
     Scenario,
     design=st.just("signed"),
@@ -235,6 +259,7 @@ tailed = st.builds(
     tail_energy=st.floats(0, 0.4),
 )
 scenarios |= conditioned | structured | scarce | tailed
+scenarios |= conditioned | structured | scarce | late | departed
 
 
 @given(scenarios, scenarios)
@@ -263,6 +288,7 @@ def test_a_name_is_what_it_was():
     assert replace(GREEDY[0], policy_level=0).name == "single_M11_k3_d2_b1_s0.5_greedy0"
     worst = replace(AGGREGATE, weights="aligned", condition_number=50.0)
     assert worst.name == "signed_M11_k3_d2_b1_s0.5_aligned_c50_aggregate1"
+    assert LATE.name == "signed_M20_k3_d2_b1_s0.5_arrives25"
     assert DEPARTED[0].name == "single_M11_k3_d2_b1_s0.5_student0.5"
     tail = replace(SIGNED, tail="power", tail_energy=0.1)
     assert tail.name == "signed_M11_k3_d2_b1_s0.5_power0.1"
@@ -274,12 +300,15 @@ def test_what_is_not_asked_for_changes_no_name():
     plain |= {"tail": "none", "tail_energy": 0.0}
     for scenario in DESIGNS:
         told = replace(scenario, **plain, weights="sphere", scarce_after=0, policy_level=0.0)
+        told = replace(scenario, **plain, weights="sphere", scarce_after=0, arrives_after=0)
         assert told == scenario
         assert told.name == scenario.name
         log = simulate_trial(scenario, 5, seed=0, trial=0)
         assert log.decoys.size == 0
         assert log.scarce is None
         assert log.tail is None
+        assert log.newcomer is None
+        assert log.late.size == 0
 
 
 def test_draws_are_what_they_were():
@@ -306,6 +335,8 @@ def test_a_longer_log_begins_with_the_shorter_one(scenario, short, more, seed):
     for name in ("support", "weights", "decoys", "tail"):
         if getattr(a, name) is None:
             continue
+    assert (a.scarce, a.newcomer) == (b.scarce, b.newcomer)
+    for name in ("support", "weights", "decoys", "late"):
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
     for name in ("latents", "activations", "rewards"):
         mine, yours = getattr(a, name), getattr(b, name)
@@ -482,7 +513,7 @@ def test_rewards_without_noise_are_the_dense_product(scenario):
         weights = np.zeros((scenario.n_actions, scenario.latent_dim))
         weights += 0 if log.tail is None else log.tail
         weights[log.support] = log.weights
-        design = design_of(scenario, log.latents, log.activations)
+        design = design_of(scenario, log.latents, log.activations, log.late)
         np.testing.assert_allclose(log.rewards, design.to_dense() @ weights.ravel(), atol=1e-13)
 
 
@@ -847,3 +878,36 @@ def test_fresh_states_are_in_no_log_and_reproducible():
         for one, another in zip(states.T, other.T, strict=True):
             assert scipy.stats.pearsonr(one, another).pvalue > ALPHA
             assert not np.isclose(one, another, rtol=1e-6).any()
+
+
+# -- late actions ------------------------------------------------------------------------------
+
+
+def test_late_actions_are_a_quarter_and_one_of_them_is_relevant():
+    for trial in range(20):
+        log = simulate_trial(LATE, 30, seed=1, trial=trial)
+        assert len(log.late) == LATE.n_late == 5
+        assert (np.diff(log.late) > 0).all()
+        assert np.intersect1d(log.late, log.support).tolist() == [log.newcomer]
+
+
+def test_before_they_appear_late_actions_earn_nothing_and_then_what_others_do():
+    silent = replace(LATE, noise_std=0.0)
+    for trial in range(5):
+        log = simulate_trial(silent, 60, seed=2, trial=trial)
+        design = design_of(silent, log.latents, log.activations, log.late)
+        assert not design.activations[:25, log.late].any()
+        others = np.setdiff1d(np.arange(20), log.late)
+        assert (np.abs(design.activations[:, others]) == 1).all()
+        assert (np.abs(design.activations[25:]) == 1).all()
+        weights = np.zeros((20, 2))
+        weights[log.support] = log.weights
+        np.testing.assert_allclose(design.to_dense() @ weights.ravel(), log.rewards, atol=1e-6)
+
+
+def test_any_relevant_and_any_irrelevant_action_may_be_late():
+    drawn = [simulate_trial(LATE, 1, seed=5, trial=t) for t in range(400)]
+    ranks = [log.support.tolist().index(log.newcomer) for log in drawn]
+    assert scipy.stats.chisquare(np.bincount(ranks, minlength=3)).pvalue > 1e-4
+    ids = np.concatenate([np.setdiff1d(log.late, log.support) for log in drawn])
+    assert scipy.stats.chisquare(np.bincount(ids, minlength=20)).pvalue > 1e-4

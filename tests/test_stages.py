@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparseact import Scenario, block_omp, bounds
+from sparseact import KhatriRaoDesign, Scenario, block_omp, bounds
 from sparseact.coherence import exact_recovery_coefficient, mutual_coherence
 from sparseact.inference import oracle_error
 from sparseact.simulate import draw_states, simulate_trial
+from sparseact.stream import Stream
 from sparseact.study import store
 from sparseact.study.cell import Cell, joined
 from sparseact.study.stages import (
@@ -19,6 +20,7 @@ from sparseact.study.stages import (
     dense,
     detect,
     diagnose,
+    follow,
     recover,
     refit,
     rival,
@@ -53,12 +55,17 @@ def standard_error(values):
 # -- what is left --------------------------------------------------------------------------------
 
 LATE = (80, 81, 84, 100)
+GROWING = replace(SIGNED, n_actions=12, arrives_after=30)
 STOPPING = {"alpha": 0.05, "improvement": 0.1, "folds": 3, "most_actions": 5}
 STAGES = {
     "simulate": ("log", TWIN, (8, 20, 60)),
     "simulate, scarce": ("log", MULTI, LATE),
     "simulate, greedy": ("log", GREEDY, (8, 20, 60)),
     "simulate, tail": ("log", TAIL, (8, 20, 60)),
+    "simulate, late": ("log", GROWING, (20, 30, 40)),
+    "recover, late": ("recovery", GROWING, (20, 30, 40)),
+    "follow": ("followed", SIGNED, (8, 20, 60)),
+    "follow, late": ("followed", GROWING, (20, 30, 33, 60)),
     "recover": ("recovery", SIGNED, (8, 20, 60)),
     "recover, multi": ("recovery", MULTI, LATE),
     "recover, greedy": ("recovery", GREEDY, (8, 20, 60)),
@@ -88,6 +95,7 @@ def left_by(stage, cell, log=None):
         "rival": lambda: rival.run(cell, log=log),
         "detect": lambda: detect.run(cell, log=log),
         "stop": lambda: stop.run(cell, log=log, **STOPPING),
+        "follow": lambda: follow.run(cell, log=log),
         "refit": lambda: refit.run(cell, log=log, recovery=recovery),
         "decide": lambda: decide.run(cell, log=log, recovery=recovery, n_states=STATES, seed=SEED),
         "dense": lambda: dense.run(cell, log=log),
@@ -615,3 +623,61 @@ def test_bounds_need_the_prior_that_they_assume():
     cell = cell_of(SIGNED)
     with pytest.raises(ValueError, match=r"signed_M10_k2_d2_b1_s0\.5: lower bounds need weights"):
         bound.run(cell, log=log_of(cell))
+
+
+# -- a log that grows ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("selection", ["correlation", "whitened", "least_squares"])
+def test_a_log_is_followed_as_block_omp_would_each_time(selection):
+    cell = cell_of(replace(GROWING, noise_std=0.2), (10, 30, 33, 60, 120), 12, selection)
+    log = log_of(cell)
+    found = follow.run(cell, log=log)
+    for trial in replay(cell, log, "looked at"):
+        assert trial.newcomer in trial.support
+        for i, n in enumerate(cell.n_rounds):
+            there = {*trial.support.tolist()} - ({trial.newcomer} if n <= 30 else set())
+            one = block_omp(
+                trial.design.head(n), trial.rewards[:n], len(there), selection=selection
+            )
+            chosen = set(one.support.tolist())
+            assert found["exact_recovery"][trial.number, i] == (chosen == there)
+            assert found["newcomer_found"][trial.number, i] == (trial.newcomer in chosen)
+    assert found["same_support"].all()
+    assert found["weight_difference"].max() < 1e-9
+    assert not found["newcomer_found"][:, :2].any()
+    assert found["newcomer_found"][:, -1].all()
+
+
+def test_rounds_read_are_new_ones_and_all_of_them_for_each_look(monkeypatch):
+    cell = cell_of(replace(GROWING, noise_std=0.2), (10, 30, 33, 60, 120), 2)
+    looks, look = [], Stream._look
+
+    def counted(self, known, fresh):
+        looks.append(self._opening.n_rounds)
+        return look(self, known, fresh)
+
+    monkeypatch.setattr(Stream, "_look", counted)
+    found = follow.run(cell, log=log_of(cell))
+    assert found["rounds_read_anew"].tolist() == [[10, 40, 73, 133, 253]] * 2
+    assert found["rounds_read"][:, -1].sum() == 2 * 120 + sum(looks)
+    assert (np.diff(found["rounds_read"], axis=1) >= np.diff(cell.n_rounds)).all()
+
+
+def test_late_actions_may_be_columns_of_zeros_or_not_there_yet():
+    # The late ones last, so that early pieces can do without them.
+    cell = cell_of(replace(GROWING, noise_std=0.2), (20, 30, 45), 4)
+    for trial in replay(cell, log_of(cell), "looked at"):
+        late = np.flatnonzero(~trial.design.activations[:30].any(axis=0))
+        order = np.append(np.setdiff1d(np.arange(12), late), late)
+        used, answers = trial.design.activations[:, order], []
+        for width in (12, 9):
+            stream = Stream("whitened")
+            first = KhatriRaoDesign(trial.design.latents[:30], used[:30, :width])
+            stream.add(first, trial.rewards[:30])
+            early = stream.solve(1)
+            stream.add(KhatriRaoDesign(trial.design.latents[30:], used[30:]), trial.rewards[30:])
+            answers.append((early, stream.solve(2)))
+        for one, other in zip(*answers, strict=True):
+            np.testing.assert_array_equal(one.support, other.support)
+            np.testing.assert_allclose(one.weights, other.weights, atol=1e-12)

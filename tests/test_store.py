@@ -83,6 +83,7 @@ SMALL = {
     "signed log": partial(small_log, "signed"),
     "decoy log": partial(small_log, "signed", decoy=DECOYS),
     "scarce log": partial(small_log, scarce=DECOYS[:, 0]),
+    "late log": partial(small_log, "signed", late=DECOYS, newcomer=DECOYS[:, 0]),
     "recovery": small_recovery,
 }
 every_kind = pytest.mark.parametrize("example", SMALL)

@@ -75,6 +75,10 @@ class Scenario:
     scarce_after : int
         For ``single`` and ``multi``, where positive: one relevant action, the scarce one, is never
         used in so many first rounds, and in every round after them.
+    arrives_after : int
+        For ``signed``, where positive: a quarter of the actions, ``n_late`` of them, appear late.
+        They cannot be used in so many first rounds, where their activation is 0, and are as all
+        others after them. One relevant action is among them, the newcomer.
     departure : str
         How the log departs from what the theory assumes: not at all ("none"), in its noise
         ("student", "rademacher", "heteroscedastic"), its latent states ("autocorrelated",
@@ -115,6 +119,7 @@ class Scenario:
     structure: Structure = "independent"
     strength: float = 0.0
     scarce_after: int = 0
+    arrives_after: int = 0
     departure: Departure = "none"
     departure_size: float = 0.0
     policy: Policy = "uniform"
@@ -137,7 +142,7 @@ class Scenario:
                 raise ValueError(f"{name} must be one of {get_args(kind)}, got {given!r}")
         for name in ("n_actions", "sparsity", "latent_dim"):
             integer(getattr(self, name), name, low=1)
-        for name in ("actions_per_round", "scarce_after"):
+        for name in ("actions_per_round", "scarce_after", "arrives_after"):
             integer(getattr(self, name), name)
         numbers = ("signal", "noise_std", "condition_number", "strength")
         for name in (*numbers, "departure_size", "policy_level", "tail_energy"):
@@ -179,9 +184,25 @@ class Scenario:
             self.design == "signed" or self.actions_per_round >= self.n_actions
         ):
             raise ValueError("scarce_after needs rounds that leave actions out: single or multi")
+        self._check_arrival()
         self._check_departure()
         self._check_policy()
         self._check_tail()
+
+    def _check_arrival(self) -> None:
+        if self.arrives_after < 0:
+            raise ValueError(f"arrives_after must not be negative, got {self.arrives_after}")
+        if not self.arrives_after:
+            return
+        if (self.design, self.structure, self.departure) != ("signed", "independent", "none"):
+            raise ValueError(
+                "arrives_after needs design 'signed', structure 'independent', departure 'none'"
+            )
+        if self.sparsity < 2 or not 1 <= self.n_late <= self.n_actions - self.sparsity + 1:
+            raise ValueError(
+                f"arrives_after needs n_actions M={self.n_actions} of which a quarter can be late, "
+                f"one of sparsity k={self.sparsity} relevant ones among them, and k at least 2"
+            )
 
     def _check_departure(self) -> None:
         low, high, meaning = _SIZES[self.departure]
@@ -259,6 +280,11 @@ class Scenario:
         return math.sqrt(self.tail_energy * self.sparsity / shares)
 
     @property
+    def n_late(self) -> int:
+        """Actions that appear late, the newcomer among them."""
+        return self.n_actions // 4 if self.arrives_after else 0
+
+    @property
     def name(self) -> str:
         """A file name that tells all of it, and the key of its random numbers."""
         design = f"multi{self.actions_per_round}" if self.design == "multi" else self.design
@@ -274,6 +300,8 @@ class Scenario:
             name += f"_{self.structure}{_digits(self.strength)}"
         if self.scarce_after:
             name += f"_scarce{self.scarce_after}"
+        if self.arrives_after:
+            name += f"_arrives{self.arrives_after}"
         if self.departure != "none":
             name += f"_{self.departure}{_digits(self.departure_size)}"
         if self.policy != "uniform":

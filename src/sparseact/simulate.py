@@ -33,7 +33,8 @@ class TrialLog:
         Standard normal, drawn in single precision to keep logs small; arithmetic is in double.
     activations : array
         ``signed``: uint8 (T, ⌈M/8⌉), one bit an action, most significant first, 1 for +1 and 0 for
-        -1. Otherwise ascending action ids (T, B) in the smallest unsigned type that fits.
+        -1; those of late actions before they appear mean nothing. Otherwise ascending action ids
+        (T, B) in the smallest unsigned type that fits.
     support : int array (k,)
         S*, ascending.
     weights : array (k, d)
@@ -46,6 +47,10 @@ class TrialLog:
     tail : array (M, d) or None
         Small weights of the actions that are not relevant, 0 at the others, where the scenario has
         a tail.
+    late : int array (n_late,)
+        Actions that appear late, ascending.
+    newcomer : int or None
+        The relevant one of them, where there are any.
     """
 
     latents: npt.NDArray[np.float32]
@@ -55,7 +60,9 @@ class TrialLog:
     rewards: Floats
     decoys: npt.NDArray[np.intp]
     scarce: int | None
-    tail: Floats | None = None
+    tail: Floats | None
+    late: npt.NDArray[np.intp]
+    newcomer: int | None
 
 
 def simulate_trial(scenario: Scenario, n_rounds: int, *, seed: int, trial: int) -> TrialLog:
@@ -132,25 +139,30 @@ def _draw(scenario: Scenario, n_rounds: int, seed: int, trial: int) -> TrialLog:
         policy_rng = _generator_of("policy", scenario, seed, trial)
         activations = _draw_sets_used(scenario, n_rounds, scarce, actions_rng, policy_rng)
     noise = departures.draw_noise(scenario, latents, noise_rng)
-    return TrialLog(latents, activations, support, weights, noise, decoys, scarce)
+    late, newcomer = _draw_late(scenario, support, _generator_of("arrival", scenario, seed, trial))
+    tail = None
+    if scenario.tail != "none":
+        tail = _draw_tail(scenario, support, _generator_of("tail", scenario, seed, trial))
+    return TrialLog(
+        latents, activations, support, weights, noise, decoys, scarce, tail, late, newcomer
+    )
 
 
 def _rewarded(scenario: Scenario, log: TrialLog, seed: int, trial: int) -> TrialLog:
     """The log with the rewards of its activations, given one whose rewards are noise."""
     used = _activations_of(scenario, log.activations, log.support)
     rewards, weights, latents = log.rewards, log.weights, log.latents
+    if log.newcomer is not None:
+        used[: scenario.arrives_after, log.support == log.newcomer] = 0.0
     for j in range(scenario.sparsity):
         for i in range(scenario.latent_dim):  # element by element: the same bits for every T
             rewards += used[:, j] * (weights[j, i] * latents[:, i].astype(np.float64))
-    tail = None
-    if scenario.tail != "none":
-        small = np.setdiff1d(np.arange(scenario.n_actions), log.support)
-        tail = _draw_tail(scenario, small, _generator_of("tail", scenario, seed, trial))
+    if log.tail is not None:
         states = latents.T.astype(np.float64)
-        for j in small:
-            effect = tail[j, 0] * states[0]
+        for j in np.setdiff1d(np.arange(scenario.n_actions), log.support):
+            effect = log.tail[j, 0] * states[0]
             for i in range(1, scenario.latent_dim):
-                effect += tail[j, i] * states[i]
+                effect += log.tail[j, i] * states[i]
             effect *= _activations_of(scenario, log.activations, np.array([j]))[:, 0]
             rewards += effect
     departure_rng = _generator_of("departure", scenario, seed, trial)
@@ -165,7 +177,7 @@ def _rewarded(scenario: Scenario, log: TrialLog, seed: int, trial: int) -> Trial
     elif scenario.departure == "noisy_latents":
         errors = departure_rng.standard_normal(latents.shape, dtype=np.float32)
         latents = latents + np.float32(scenario.departure_size) * errors
-    return replace(log, latents=latents, rewards=rewards, tail=tail)
+    return replace(log, latents=latents, rewards=rewards)
 
 
 def _exploited(
@@ -248,9 +260,23 @@ def _draw_weights(scenario: Scenario, rng: np.random.Generator) -> Floats:
     return weights * (scenario.signal / np.linalg.norm(weights, axis=1, keepdims=True))
 
 
-def _draw_tail(scenario: Scenario, small: npt.NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    """(M, d) weights of the small actions, of norms in a random order and any direction."""
-    ranked = rng.permutation(small)
+def _draw_late(
+    scenario: Scenario, support: npt.NDArray[np.intp], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.intp], int | None]:
+    """The actions that appear late, and the relevant one among them."""
+    if not scenario.arrives_after:
+        return np.empty(0, dtype=np.intp), None
+    newcomer = int(rng.choice(support))
+    irrelevant = np.setdiff1d(np.arange(scenario.n_actions), support)
+    others = rng.choice(irrelevant, scenario.n_late - 1, replace=False)
+    return np.sort(np.append(others, newcomer)), newcomer
+
+
+def _draw_tail(
+    scenario: Scenario, support: npt.NDArray[np.intp], rng: np.random.Generator
+) -> Floats:
+    """(M, d) weights of the other actions, of norms in a random order and any direction."""
+    ranked = rng.permutation(np.setdiff1d(np.arange(scenario.n_actions), support))
     directions = rng.standard_normal((len(ranked), scenario.latent_dim))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     norms = np.full(len(ranked), scenario.signal * scenario.largest_tail)

@@ -84,6 +84,7 @@ KINDS = {
     "rival": "rival",
     "detect": "detection",
     "stop": "stopped",
+    "follow": "followed",
     "refit": "refit",
     "decide": "decision",
     "dense": "dense",
@@ -91,7 +92,7 @@ KINDS = {
     "bound": "bound",
 }
 # … and, in these, selection rule.
-BY_SELECTION = ("recover", "rival", "detect", "stop", "refit", "decide")
+BY_SELECTION = ("recover", "rival", "detect", "stop", "follow", "refit", "decide")
 
 # The stages that each experiment collects.
 STAGES = {
@@ -107,6 +108,7 @@ STAGES = {
     "stopping": ("stop",),
     "robustness": ("recover", "refit"),
     "approximate_sparsity": ("recover", "refit", "dense", "decide"),
+    "dynamic_actions": ("follow",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")

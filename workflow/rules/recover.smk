@@ -4,6 +4,7 @@
 #           results/rival/<scenario>_group_lasso.nc         by its convex rival
 #           results/detect/<scenario>_<selection rule>.nc   both errors about a scarce action
 #           results/stop/<scenario>_<selection rule>.nc     what stopping rules keep of a path
+#           results/follow/<scenario>_<selection rule>.nc   a log followed as it grows
 
 
 rule recover:
@@ -78,5 +79,24 @@ rule stop:
         **needs_of("stop"),
     params:
         job=job_of("stop"),
+    script:
+        "../scripts/stage.py"
+
+
+rule follow:
+    input:
+        **input_of("follow"),
+    output:
+        f"{RESULTS}/follow/{{cell}}.nc",
+    log:
+        f"{LOGS}/follow/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/follow/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        **needs_of("follow"),
+    params:
+        job=job_of("follow"),
     script:
         "../scripts/stage.py"

@@ -73,6 +73,10 @@ NOTEBOOKS = {
             "tail_decisions",
         ),
     },
+    "dynamic_actions": {
+        "experiments": ("dynamic_actions",),
+        "figures": ("discovery", "discovery_rounds", "read_share"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.

@@ -220,6 +220,13 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
             abs(ds["false_positives"] - ds["false_negatives"]).sel(stopping="k known") > 1e-9
         ),
     },
+    "dynamic_actions": {
+        "discovery rises with rounds since arrival": _rises(
+            "discovery_probability", "since_arrival"
+        ),
+        "needed rounds rise with the quantile": _rises("discovery_rounds", "quantile"),
+        "weights are those from scratch, to rounding": lambda ds: ds["weight_difference"] > 1e-6,
+    },
     "robustness": {
         "recovery rises with rounds, but under a bounded error": _robust_recovery,
         "intervals cover as they say, where nothing departs": _ideal_coverage,

@@ -134,7 +134,9 @@ class Grid(_Model):
     policy_level: Annotated[list[PolicyLevel], Some] = [0.0]
     tail: Tail = "none"
     tail_energy: Annotated[list[TailEnergy], Some] = [0.0]
+    arrives_after: Annotated[list[NotNegative], Some] = [0]
     rounds: RoundsRange | None = None
+    since_arrival: Annotated[list[Positive], Some] | None = None
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
     trials: Positive | None = None
@@ -147,9 +149,12 @@ class Grid(_Model):
             raise ValueError("design 'multi' needs either actions_per_round or actions_share")
         if self.design != "multi" and given:
             raise ValueError(f"actions_per_round and actions_share do not go with {self.design!r}")
-        if sum(one is not None for one in (self.rounds, self.n_rounds, self.scarce)) != 1:
-            raise ValueError("give either rounds (a range), n_rounds (a list) or scarce")
-        for axis in (*_AXES, "n_rounds", "selection"):
+        lengths = (self.rounds, self.n_rounds, self.scarce, self.since_arrival)
+        if sum(one is not None for one in lengths) != 1:
+            raise ValueError(
+                "give either rounds (a range), n_rounds (a list) or scarce, or since_arrival"
+            )
+        for axis in (*_AXES, "n_rounds", "since_arrival", "selection"):
             values = getattr(self, axis) or []
             if len(set(values)) != len(values):
                 raise ValueError(f"{axis} names a value twice: {_shown(values)}")
@@ -175,6 +180,7 @@ _AXES = (
     "departure_size",
     "policy_level",
     "tail_energy",
+    "arrives_after",
 )
 
 
@@ -444,6 +450,39 @@ class Stopping(Experiment):
         }
 
 
+class DynamicActions(Experiment):
+    """How soon is a relevant action found that appears later, incrementally?"""
+
+    varies: ClassVar[frozenset[str]] = frozenset({"arrives_after", "selection"})
+
+    @model_validator(mode="after")
+    def _counts_since_arrival(self) -> Self:
+        if any(grid.since_arrival is None for grid in self.grids):
+            raise ValueError("grids of the dynamic_actions experiment need 'since_arrival'")
+        return self
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Every rule's rounds are compared with those it needs from the start."""
+        if any(cell.scenario.design != "signed" for cell in cells):
+            raise ValueError("design must be 'signed'")
+        for selection in dict.fromkeys(cell.selection for cell in cells):
+            arrivals = [c.scenario.arrives_after for c in cells if c.selection == selection]
+            if 0 not in arrivals:
+                raise ValueError(
+                    f"arrives_after must be 0 in one of them with selection {selection!r}, for "
+                    "comparison"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """A stream keeps its rounds, and products of what it collected with all actions."""
+        one, T = cell.scenario, cell.n_rounds[-1]
+        width = one.n_actions * one.latent_dim
+        return super().memory(cell, study) | {
+            "the rounds of a stream": 24 * T * (one.n_actions + one.latent_dim),
+            "the products of a stream": 24 * width * width,
+        }
+
+
 class Robustness(Experiment):
     """Which assumption hurts first where it fails?"""
 
@@ -495,6 +534,7 @@ class Experiments(_Model):
     stopping: Stopping
     robustness: Robustness
     approximate_sparsity: ApproximateSparsity
+    dynamic_actions: DynamicActions
 
 
 class Study(_Model):
@@ -582,6 +622,11 @@ class Study(_Model):
                     found = getattr(scenario, kind)
                     if found != plain and kind not in experiment.varies:
                         raise ConfigError(f"{key}.{kind}: {found!r} does not go with {name}")
+                late = scenario.arrives_after > 0 or grid.since_arrival is not None
+                if late and "arrives_after" not in experiment.varies:
+                    raise ConfigError(
+                        f"{key}: arrives_after and since_arrival do not go with {name}"
+                    )
                 n_rounds = _rounds(grid, scenario, key, experiment)
                 label = _label(grid, scenario)
                 for selection in grid.selection:
@@ -711,6 +756,8 @@ def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) ->
     elif grid.scarce is not None:
         n_rounds = tuple(sorted({grid.scarce.after + n for n in grid.scarce.coverage}))
         key = f"{key}.scarce"
+    elif grid.since_arrival is not None:
+        n_rounds, key = _around_arrival(grid.since_arrival, scenario), f"{key}.since_arrival"
     else:
         assert grid.rounds is not None
         key = f"{key}.rounds"
@@ -733,6 +780,16 @@ def _rounds(grid: Grid, scenario: Scenario, key: str, experiment: Experiment) ->
             + (f", 'from' at least {least / scenario.reference_rounds:.3g}" if grid.rounds else "")
         )
     return n_rounds
+
+
+def _around_arrival(since: Sequence[int], scenario: Scenario) -> tuple[int, ...]:
+    """Rounds after the arrival; and at it, at a quarter of it and so on, down to the fewest."""
+    before, old = scenario.arrives_after, set()
+    fewest = max(min(since), scenario.sparsity * scenario.latent_dim)
+    while before >= fewest:
+        old.add(before)
+        before //= 4
+    return tuple(sorted(old | {scenario.arrives_after + n for n in since}))
 
 
 def _explain(error: Any) -> str:

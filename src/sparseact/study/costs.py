@@ -31,6 +31,7 @@ _KEEPS = {
     "diagnose": "coherence",
     "bound": "lower_bounds",
     "stop": "stopping",
+    "follow": "dynamic_actions",
 }
 
 
@@ -72,6 +73,7 @@ def terms(study: Study, stage: str, cell: Cell) -> tuple[float, ...]:
         * d
         * study.experiments.stopping.folds
         * study.experiments.stopping.most_actions,
+        "follow": (sum(cell.n_rounds) * k + T) * M * d * whitening,
         "refit": p * T * (k * d) ** 2,
         "decide": p * k * study.experiments.decision_regret.states * k * d,
         "dense": T * (M * d) ** 2 + p * (M * d) ** 3,

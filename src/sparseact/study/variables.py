@@ -108,6 +108,8 @@ VARIABLES: dict[str, Variable] = {
     "stopping": Variable("str", "1", "how it is said how many actions to keep"),
     "departure": Variable("str", "1", "how the log departs from what the theory assumes"),
     "departure_size": Variable("float64", "1", "how far it departs", 0),
+    "arrives_after": Variable("int32", "round", "rounds before the late actions appear", 0),
+    "since_arrival": Variable("int32", "round", "rounds since the late actions appeared", 1),
     # a simulated log
     "latent": Variable("float32", "1", "latent state z"),
     "activation_bits": Variable("uint8", "1", "activation signs, one bit an action, 1 for +1"),
@@ -120,6 +122,8 @@ VARIABLES: dict[str, Variable] = {
     "tail_weights": Variable(
         "float64", "reward", "small weights of the actions that are not relevant"
     ),
+    "late": Variable("ids", "1", "actions that appear late, ascending"),
+    "newcomer": Variable("ids", "1", "relevant action that appears late"),
     # recovery, per trial
     "exact_recovery": Variable("uint8", "1", "1 where the selected set is the support", 0, 1),
     "n_correct": Variable("int32", "1", "relevant actions among those selected", 0),
@@ -134,6 +138,18 @@ VARIABLES: dict[str, Variable] = {
         "uint8", "1", "1 where the scarce action is selected though its effect was taken out", 0, 1
     ),
     "least_error": _probability("least average error of any test, Le Cam's bound"),
+    # a log that is followed as it grows, per trial
+    "newcomer_found": Variable("uint8", "1", "1 where the newcomer is selected", 0, 1),
+    "same_support": Variable(
+        "uint8", "1", "1 where the selected set is that of solving from scratch", 0, 1
+    ),
+    "weight_difference": _positive(
+        "1", "largest difference of weights from those from scratch, over the largest weight"
+    ),
+    "rounds_read": Variable("int64", "round", "rounds read so far by the incremental solver", 0),
+    "rounds_read_anew": Variable(
+        "int64", "round", "rounds read so far by solving from scratch after every piece", 0
+    ),
     # the refit, per trial
     "squared_error": _positive(
         "reward2", "squared error of the refitted weights (mean: given exact recovery)"
@@ -404,6 +420,31 @@ VARIABLES |= {
         "sparse_exponent",
         Variable("float64", "1", "exponent in M of the rounds needed where few actions matter"),
     ),
+    # dynamic actions
+    **_estimate("discovery_probability", _probability("probability that the newcomer is found")),
+    **_estimate(
+        "discovery_rounds",
+        _positive("round", "rounds since its arrival needed to find the newcomer"),
+    ),
+    **_estimate(
+        "discovery_factor",
+        _positive("1", "rounds needed to find the newcomer over those needed from the start"),
+    ),
+    "predicted_rounds": _positive(
+        "round", "rounds since its arrival needed to find the newcomer, by theory, probability 1/2"
+    ),
+    **_estimate(
+        "same_support_share",
+        _probability("share of solves that select the same actions as from scratch"),
+    ),
+    **_estimate(
+        "read_share",
+        _positive("1", "rounds read so far over those read by solving from scratch, mean"),
+    ),
+    **_estimate(
+        "final_read_share",
+        _positive("1", "the same at the end of the longest stream"),
+    ),
     # robustness
     **_estimate("rounds_factor", _positive("1", "rounds needed over those of the ideal log")),
     "variance_factor": _positive(
@@ -469,6 +510,7 @@ _LOGGED = ("design", "policy", "policy_level", "selection")
 _GRID = ("design", "n_actions", "sparsity", "latent_dim", "selection")
 _FITS = ("design", "quantity", "quantile")
 _SIZES = ("n_actions", "sparsity", "latent_dim")
+_ARRIVALS = ("arrives_after", "selection")
 _DEPARTURES = ("departure", "departure_size")
 
 
@@ -504,8 +546,12 @@ KINDS: dict[str, Kind] = {
             "decoy": ("trial", "imitator"),
             "scarce": ("trial",),
             "tail_weights": ("trial", "any_action", "latent_dim"),
+            "late": ("trial", "latecomer"),
+            "newcomer": ("trial",),
         },
-        optional=frozenset({"activation_bits", "action", "decoy", "scarce", "tail_weights"}),
+        optional=frozenset(
+            {"activation_bits", "action", "decoy", "scarce", "tail_weights", "late", "newcomer"}
+        ),
     ),
     "recovery": Kind(
         "Recovery of the relevant actions in every trial of one scenario",
@@ -532,6 +578,21 @@ KINDS: dict[str, Kind] = {
         {
             **_axes("n_rounds", "stopping"),
             **_each((*_BY_LENGTH, "stopping"), "n_selected", "n_correct"),
+        },
+    ),
+    "followed": Kind(
+        "A log of late actions followed as it grows, in every trial of one scenario",
+        {
+            **_axes("n_rounds"),
+            **_each(
+                _BY_LENGTH,
+                "exact_recovery",
+                "newcomer_found",
+                "same_support",
+                "weight_difference",
+                "rounds_read",
+                "rounds_read_anew",
+            ),
         },
     ),
     "refit": Kind(
@@ -791,6 +852,20 @@ KINDS: dict[str, Kind] = {
                 ("design", "signal_to_noise", "stopping", "quantile"), "rounds_needed", "price"
             ),
             **_intervals(("design", "signal_to_noise", "stopping"), "final_recovery_probability"),
+        },
+    ),
+    "dynamic_actions": Kind(
+        "Actions that appear over time: how soon a relevant one is found, incrementally",
+        {
+            **_axes("arrives_after", "selection", "since_arrival", "n_rounds", "quantile"),
+            "n_trials": _ARRIVALS,
+            **_intervals(
+                (*_ARRIVALS, "since_arrival"), "discovery_probability", "recovery_probability"
+            ),
+            **_intervals((*_ARRIVALS, "quantile"), "discovery_rounds", "discovery_factor"),
+            **_each(_ARRIVALS, "predicted_rounds", "weight_difference"),
+            **_intervals((*_ARRIVALS, "n_rounds"), "read_share"),
+            **_intervals(("selection",), "same_support_share", "final_read_share"),
         },
     ),
     "robustness": Kind(

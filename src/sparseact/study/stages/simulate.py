@@ -36,4 +36,7 @@ def run(cell: Cell, *, seed: int) -> Arrays:
         log["scarce"] = np.array([one.scarce for one in drawn], dtype=smallest)
     if scenario.tail != "none":
         log["tail_weights"] = np.stack([one.tail for one in drawn if one.tail is not None])
+    if scenario.arrives_after:
+        log["late"] = np.stack([one.late for one in drawn]).astype(smallest)
+        log["newcomer"] = np.array([one.newcomer for one in drawn], dtype=smallest)
     return log

@@ -31,6 +31,7 @@ class Trial:
     weights: Floats
     scarce: int | None
     tail: Floats | None = None
+    newcomer: int | None = None
 
     def effects(self) -> Floats:
         """(m, d) weights of the actions that have an effect: k of them, or all with a tail."""
@@ -62,12 +63,18 @@ def replay(cell: Cell, log: Arrays, verb: str) -> Iterator[Trial]:
     for i in reported(cell.trials, verb):
         yield Trial(
             i,
-            design_of(scenario, log["latent"][i, :n_rounds], activations[i, :n_rounds]),
+            design_of(
+                scenario,
+                log["latent"][i, :n_rounds],
+                activations[i, :n_rounds],
+                log["late"][i] if "late" in log else None,
+            ),
             log["reward"][i, :n_rounds],
             log["support"][i].astype(np.intp),
             log["weights"][i],
             int(log["scarce"][i]) if "scarce" in log else None,
             log["tail_weights"][i] if "tail_weights" in log else None,
+            int(log["newcomer"][i]) if "newcomer" in log else None,
         )
 
 
@@ -83,12 +90,20 @@ def recovered(selected: npt.NDArray[np.int32], support: npt.NDArray[Any]) -> Arr
 
 
 def design_of(
-    scenario: Scenario, latents: npt.ArrayLike, activations: Activations
+    scenario: Scenario,
+    latents: npt.ArrayLike,
+    activations: Activations,
+    late: npt.NDArray[np.integer[Any]] | None = None,
 ) -> KhatriRaoDesign:
-    """The design of a simulated log, from its latents (T, d) and its stored activations."""
+    """The design of a simulated log, from its latents (T, d) and its stored activations.
+
+    ``late`` actions have activation 0 before they appear.
+    """
     if scenario.design == "signed":
         signs = np.unpackbits(activations, axis=1, count=scenario.n_actions).astype(np.float64)
         signs *= 2.0
         signs -= 1.0
+        if late is not None:
+            signs[: scenario.arrives_after, late] = 0.0
         return KhatriRaoDesign(latents, signs)
     return KhatriRaoDesign.from_actions(latents, activations, scenario.n_actions)
