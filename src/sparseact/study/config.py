@@ -152,7 +152,7 @@ class Grid(_Model):
         lengths = (self.rounds, self.n_rounds, self.scarce, self.since_arrival)
         if sum(one is not None for one in lengths) != 1:
             raise ValueError(
-                "give either rounds (a range), n_rounds (a list) or scarce, or since_arrival"
+                "give either rounds (a range), n_rounds (a list) or one of scarce, since_arrival"
             )
         for axis in (*_AXES, "n_rounds", "since_arrival", "selection"):
             values = getattr(self, axis) or []
