@@ -44,7 +44,7 @@ $(PARTS_READY): requirements-parts.lock
 study: $(READY)  ## Run the full study on all cores (CORES=N for N)
 	$(SNAKEMAKE)
 
-quick: $(READY)  ## Run a cut of the study that takes about a minute
+quick: $(READY)  ## Run a cut of the study that takes about three minutes
 	$(SNAKEMAKE) --configfile config/quick.yaml
 
 verify: $(READY)  ## Hold what is there against its manifest (CONFIG=another, AGAINST=another run's)

@@ -3,7 +3,7 @@
 #
 #     snakemake --cores 2                                    everything
 #     snakemake --cores 2 datasets | figures | reports       part of it
-#     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes about a minute
+#     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes three minutes
 #     snakemake --cores 1 verify                             is all still what the study left?
 
 import os
