@@ -17,7 +17,7 @@ import yaml
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
 PARTS += ("config", "workflow", "profiles", "src", "notebooks")
 # No test waits longer than this for a run, in seconds.
-PATIENCE = 600
+PATIENCE = 1500
 TINY = yaml.safe_load(
     """
     label: tiny
