@@ -14,11 +14,13 @@ from sparseact.scenario import Scenario
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
     Arrays,
+    Ends,
     Read,
     Settings,
     bootstrap,
     clipped,
     empty,
+    factor_over,
     mean,
     put,
     resampled,
@@ -46,7 +48,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
             "estimator": METHODS,
         },
     )
-    needed: dict[str, dict[float, Floats]] = {}
+    needed: dict[str, dict[float, tuple[Ends, Floats]]] = {}
     ratios: dict[tuple[str, int], dict[float, Floats]] = {}
     for cell in cells:
         tail, energy = cell.scenario.tail, cell.scenario.tail_energy
@@ -54,8 +56,8 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         ds["largest_tail"].loc[place] = cell.scenario.largest_tail
         for step, factor in zip(("first", "last"), noise_factors(cell.scenario), strict=True):
             ds[f"noise_factor_{step}"].loc[place] = factor
-        drawn = _put_recovery(ds, place, cell, read("recover", cell), settings)
-        needed.setdefault(tail, {})[energy] = drawn
+        of_recovery = _put_recovery(ds, place, cell, read("recover", cell), settings)
+        needed.setdefault(tail, {})[energy] = of_recovery
         of_cell = _put_errors(ds, place, cell, read("refit", cell), read("dense", cell), settings)
         for n_rounds, ratio in zip(cell.n_rounds, of_cell.T, strict=True):
             ratios.setdefault((tail, n_rounds), {})[energy] = ratio
@@ -89,17 +91,17 @@ def noise_factors(scenario: Scenario) -> tuple[float, float]:
 
 def _put_recovery(
     ds: xr.Dataset, place: dict[str, Any], cell: Cell, recovery: Arrays, settings: Settings
-) -> Floats:
-    """Recovery of the large effects; gives the replicates of the rounds needed."""
+) -> tuple[Ends, Floats]:
+    """Recovery of the large effects; gives the rounds needed and their replicates."""
     at = {**place, "n_rounds": recovery["n_rounds"]}
     exact = recovery["exact_recovery"].astype(float)
     ds["n_trials"].loc[place] = len(exact)
     put(ds, "recovery_probability", at, share(exact))
     found = recovery["n_correct"] / cell.scenario.sparsity
     put(ds, "found_share", at, clipped(mean(found), 0, 1))
-    ends, drawn = rounds_needed(cell, recovery["n_rounds"], exact, settings)
-    put(ds, "rounds_needed", place, ends)
-    return drawn
+    needed = rounds_needed(cell, recovery["n_rounds"], exact, settings)
+    put(ds, "rounds_needed", place, needed[0])
+    return needed
 
 
 def _put_errors(
@@ -163,21 +165,15 @@ def _put_decisions(
     put(ds, "value_share", at, bootstrap(gained, len(best), settings, *key))
 
 
-def _put_factors(ds: xr.Dataset, needed: Mapping[str, Mapping[float, Floats]]) -> None:
+def _put_factors(ds: xr.Dataset, needed: Mapping[str, Mapping[float, tuple[Ends, Floats]]]) -> None:
     """Rounds needed over those without small effects."""
     for tail, by_energy in needed.items():
         if 0.0 not in by_energy:
             continue
-        base = ds["rounds_needed"].sel(tail=tail, tail_energy=0.0).values
-        for energy, drawn in by_energy.items():
+        for energy, of_energy in by_energy.items():
             place = {"tail": tail, "tail_energy": energy}
-            factor = ds["rounds_needed"].sel(place).values / base
-            if energy == 0:  # by definition
-                ends = (factor, factor, factor)
-            else:
-                ends = (factor, *interval(drawn / by_energy[0.0]))
-            put(ds, "rounds_factor", place, ends)
-        _put_doubling(ds, tail, by_energy)
+            put(ds, "rounds_factor", place, factor_over(of_energy, by_energy[0.0]))
+        _put_doubling(ds, tail, {energy: drawn for energy, (_, drawn) in by_energy.items()})
 
 
 def _put_doubling(ds: xr.Dataset, tail: str, drawn: Mapping[float, Floats]) -> None:

@@ -10,16 +10,18 @@ import scipy.optimize
 import scipy.stats
 import xarray as xr
 
-from sparseact.curves import interval, wilson
+from sparseact.curves import wilson
 from sparseact.design import Floats
 from sparseact.scenario import Scenario
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
     Arrays,
+    Ends,
     Read,
     Settings,
     clipped,
     empty,
+    factor_over,
     mean,
     put,
     rounds_needed,
@@ -47,12 +49,8 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     followed = {cell: read("follow", cell) for cell in cells}
     needed = {cell: _collect_one(ds, cell, followed[cell], settings) for cell in cells}
     for cell in cells:
-        start, drawn = needed[_from_the_start(cell, cells)]
-        own, own_drawn = needed[cell]
-        factor = own / start
-        # The start over itself is 1, and nothing else is known of it.
-        ends = interval(own_drawn / drawn) if cell.scenario.arrives_after else (factor, factor)
-        put(ds, "discovery_factor", _place(cell), (factor, *ends))
+        factor = factor_over(needed[cell], needed[_from_the_start(cell, cells)])
+        put(ds, "discovery_factor", _place(cell), factor)
     for selection in ds["selection"].values:
         of_rule = [cell for cell in cells if cell.selection == selection]
         same = [followed[cell]["same_support"].mean(axis=1) for cell in of_rule]
@@ -118,8 +116,8 @@ def _from_the_start(cell: Cell, cells: Sequence[Cell]) -> Cell:
 
 def _collect_one(
     ds: xr.Dataset, cell: Cell, followed: Arrays, settings: Settings
-) -> tuple[Floats, Floats]:
-    """Rounds since arrival needed to find the newcomer (quantile,), and replicates."""
+) -> tuple[Ends, Floats]:
+    """Rounds since arrival needed to find the newcomer, and replicates."""
     place, lengths = _place(cell), followed["n_rounds"]
     ds["n_trials"].loc[place] = cell.trials
     ds["predicted_rounds"].loc[place] = predicted_rounds(cell.scenario, cell.selection)
@@ -132,9 +130,9 @@ def _collect_one(
     found = followed["newcomer_found"][:, after].astype(float)
     put(ds, "discovery_probability", at, share(found))
     put(ds, "recovery_probability", at, share(followed["exact_recovery"][:, after]))
-    ends, drawn = rounds_needed(cell, since, found, settings, "newcomer")
-    put(ds, "discovery_rounds", place, ends)
-    return ends[0], drawn
+    needed = rounds_needed(cell, since, found, settings, "newcomer")
+    put(ds, "discovery_rounds", place, needed[0])
+    return needed
 
 
 def _mean_share(followed: Arrays) -> tuple[Any, ...]:

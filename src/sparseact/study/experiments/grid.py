@@ -21,6 +21,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Read = Callable[[str, Cell], Arrays]
 
 # The estimate and the two ends of its 95 % interval.
+Ends = tuple[Any, Any, Any]
 ENDS = ("", "_low", "_high")
 
 
@@ -137,6 +138,36 @@ def rounds_needed(
     )
     drawn[np.isnan(estimate)] = np.nan
     return (estimate, *interval(drawn)), drawn
+
+
+def at_least(ends: Ends, outcomes: Floats, n_rounds: npt.ArrayLike, settings: Settings) -> Ends:
+    """Rounds needed; where outcomes clearly stay below a quantile, more than there were."""
+    value, low, high = (np.array(end) for end in ends)
+    _, _, most = share(outcomes[:, -1:])
+    beyond = np.isnan(value) & (most[0] < np.array(settings.quantiles))
+    low[beyond] = np.asarray(n_rounds)[-1]
+    return value, low, high
+
+
+def factor_over(needed: tuple[Ends, Floats], base: tuple[Ends, Floats]) -> Ends:
+    """Rounds needed over those of a base, each with its replicates.
+
+    Where they are more than there were, that over the base's upper end is what the factor exceeds.
+    The base over itself is 1 by definition.
+    """
+    ((value, known, _), drawn), ((plain, _, plain_high), plain_drawn) = needed, base
+    if drawn is plain_drawn:
+        same = np.where(np.isfinite(value), 1.0, np.nan)
+        return same, same, same
+    low, high = interval(drawn / plain_drawn)
+    beyond = np.isnan(value) & np.isfinite(known)
+    return value / plain, np.where(beyond, known / plain_high, low), high
+
+
+def covered(refit: Arrays) -> tuple[Floats, Floats]:
+    """(trial, T) share of a refit's intervals that hold the true weight, and 1 where it has any."""
+    intervals = refit["n_intervals"]
+    return refit["n_covered"] / np.maximum(intervals, 1), (intervals > 0).astype(float)
 
 
 def resampled(n: int, replicates: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

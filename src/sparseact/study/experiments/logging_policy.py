@@ -14,11 +14,15 @@ from sparseact.scenario import Policy
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
     Arrays,
+    Ends,
     Read,
     Settings,
+    at_least,
     bootstrap,
     clipped,
+    covered,
     empty,
+    factor_over,
     mean,
     median,
     put,
@@ -29,8 +33,6 @@ from sparseact.study.experiments.grid import (
 
 # Rounds, over those of a uniform log, up to which a log still counts as good enough.
 ALLOWED = 2.0
-
-Ends = tuple[Any, Any, Any]
 
 
 def collect(cells: Sequence[Cell], read: Read, settings: Settings, *, judged: str) -> xr.Dataset:
@@ -64,7 +66,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings, *, judged: st
         put(ds, "median_least_coverage", at, median(recovery["least_coverage"]))
         put(ds, "recovery_at_end", place, [one[-1] for one in share(exact)])
         ends, drawn = rounds_needed(cell, lengths, exact, settings)
-        needed[cell.name] = _or_more(ends, exact, lengths, settings), drawn
+        needed[cell.name] = at_least(ends, exact, lengths, settings), drawn
         put(ds, "rounds_needed", place, needed[cell.name][0])
         earned = _earned(cell, read("simulate", cell), settings)
         put(ds, "earned_share", at, earned)
@@ -74,7 +76,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings, *, judged: st
         those = [one for one in cells if (one.label, one.selection) == (label, selection)]
         (uniform,) = (one for one in those if _is(one, "uniform"))
         for cell in those:
-            factor = _factor(needed[cell.name], needed[uniform.name])
+            factor = factor_over(needed[cell.name], needed[uniform.name])
             put(ds, "rounds_factor", _place(cell), factor)
         greedy = {one.scenario.policy_level: one for one in those if _is(one, "greedy")}
         _put_exploration(ds, {1.0: uniform, **greedy}, needed, final, settings)
@@ -93,26 +95,6 @@ def _place(cell: Cell) -> dict[str, Any]:
         "policy_level": one.policy_level,
         "selection": cell.selection,
     }
-
-
-def _or_more(ends: Ends, exact: Floats, lengths: Any, settings: Settings) -> Ends:
-    """Rounds needed; where recovery clearly stays below the quantile, more than there were."""
-    value, low, high = (np.array(end) for end in ends)
-    _, _, most = share(exact[:, -1:])
-    beyond = np.isnan(value) & (most[0] < np.array(settings.quantiles))
-    low[beyond] = lengths[-1]
-    return value, low, high
-
-
-def _factor(one: tuple[Ends, Floats], uniform: tuple[Ends, Floats]) -> Ends:
-    """Rounds needed over those of the uniform log, an independent one."""
-    ((value, known, _), drawn), ((plain, _, plain_high), plain_drawn) = one, uniform
-    if drawn is plain_drawn:  # by definition
-        same = np.where(np.isfinite(value), 1.0, np.nan)
-        return same, same, same
-    low, high = interval(drawn / plain_drawn)
-    beyond = np.isnan(value) & np.isfinite(known)
-    return value / plain, np.where(beyond, known / plain_high, low), high
 
 
 def _earned(cell: Cell, log: Arrays, settings: Settings) -> Ends:
@@ -148,10 +130,9 @@ def _put_judged(
 
     ends = bootstrap(relative, len(best), settings, cell.name, "regret")
     put(ds, "relative_regret", at, clipped(ends, 0, np.inf))
-    intervals = refit["n_intervals"]
-    covered = refit["n_covered"] / np.maximum(intervals, 1)
-    counted = refit["exact_recovery"].astype(float) * (intervals > 0)
-    put(ds, "interval_coverage", at, clipped(mean(covered, counted), 0, 1))
+    held, stated = covered(refit)
+    counted = refit["exact_recovery"] * stated
+    put(ds, "interval_coverage", at, clipped(mean(held, counted), 0, 1))
     for name in ("erc", "mutual_coherence"):
         put(ds, name, at, median(diagnosis[name]))
 

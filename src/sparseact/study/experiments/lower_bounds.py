@@ -16,6 +16,7 @@ from sparseact.study.experiments.grid import (
     Settings,
     clipped,
     empty,
+    factor_over,
     mean,
     put,
     resampled,
@@ -74,7 +75,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         put(ds, "rounds_needed", {**place, "limit": "greedy"}, greedy)
         put(ds, "rounds_needed", {**place, "limit": "bayes"}, bayes)
         put(ds, "rounds_needed", {**place, "limit": "fano"}, (least, *interval(least_drawn)))
-        ratio = (greedy[0] / bayes[0], *interval(greedy_drawn / bayes_drawn))
+        ratio = factor_over((greedy, greedy_drawn), (bayes, bayes_drawn))
         put(ds, "greedy_factor", place, ratio)
         claimed = scenario.sparsity * scenario.latent_dim
         claimed *= np.log(scenario.n_actions / scenario.sparsity)

@@ -15,6 +15,7 @@ from sparseact.study.experiments.grid import (
     Settings,
     bootstrap,
     clipped,
+    covered,
     empty,
     mean,
     put,
@@ -61,10 +62,9 @@ def _collect_one(ds: xr.Dataset, cell: Cell, refit: Arrays) -> None:
     for name in ("squared_error", "oracle_error"):
         put(ds, name, at, clipped(mean(refit[name], both), 0, np.inf))
     put(ds, "least_eigenvalue", at, clipped(mean(refit["least_eigenvalue"]), 0, np.inf))
-    intervals = refit["n_intervals"]
-    covered = refit["n_covered"] / np.maximum(intervals, 1)
-    put(ds, "interval_coverage", at, clipped(mean(covered, exact * (intervals > 0)), 0, 1))
-    put(ds, "interval_coverage_all", at, clipped(mean(covered, intervals > 0), 0, 1))
+    held, stated = covered(refit)
+    put(ds, "interval_coverage", at, clipped(mean(held, exact * stated), 0, 1))
+    put(ds, "interval_coverage_all", at, clipped(mean(held, stated), 0, 1))
     if cell.scenario.condition_number == 1:
         ratio = np.where(
             known, refit["squared_error"] / np.where(known, refit["oracle_error"], 1), 0

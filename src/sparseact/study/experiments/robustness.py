@@ -14,11 +14,13 @@ from sparseact.departures import limit_error, score_variance
 from sparseact.design import Floats
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
-    Arrays,
+    Ends,
     Read,
     Settings,
     clipped,
+    covered,
     empty,
+    factor_over,
     mean,
     median,
     put,
@@ -38,12 +40,11 @@ COVERED = 0.9
 class _Outcome:
     """What one size of a departure came to, each with its bootstrap replicates, and how it ended.
 
-    ``needed`` (quantile,) and ``needed_drawn`` (quantile, r) are rounds, ``cover`` and
+    ``needed`` are rounds, with their ends (quantile,) and replicates (quantile, r); ``cover`` and
     ``cover_drawn`` (r,) the coverage of the intervals after the most rounds.
     """
 
-    needed: Floats
-    needed_drawn: Floats
+    needed: tuple[Ends, Floats]
     cover: float
     cover_drawn: Floats
 
@@ -67,11 +68,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     )
     outcomes = {cell: _collect_one(ds, cell, read, settings) for cell in cells}
     for cell, outcome in outcomes.items():
-        factor = outcome.needed / outcomes[ideal].needed
-        drawn = outcome.needed_drawn / outcomes[ideal].needed_drawn
-        # The ideal over itself is 1, and nothing else is known of it.
-        ends = interval(drawn) if cell != ideal else (factor, factor)
-        put(ds, "rounds_factor", _place(cell), (factor, *ends))
+        put(ds, "rounds_factor", _place(cell), factor_over(outcome.needed, outcomes[ideal].needed))
         _put_theory(ds, cell, ideal)
     for departure in ds["departure"].values:
         departed = [cell for cell in cells if cell.scenario.departure == departure != IDEAL]
@@ -97,23 +94,17 @@ def _collect_one(ds: xr.Dataset, cell: Cell, read: Read, settings: Settings) -> 
     put(ds, "false_positives", at, clipped(mean(wrong), 0, np.inf))
     energy = cell.scenario.sparsity * cell.scenario.signal**2
     put(ds, "relative_error", at, median(refit["squared_error"] / energy))
-    covered, counted = _covered(refit)
-    put(ds, "interval_coverage", at, clipped(mean(covered, counted), 0, 1))
-    (needed, low, high), drawn = rounds_needed(cell, n_rounds, exact, settings)
-    put(ds, "rounds_needed", place, (needed, low, high))
+    held, stated = covered(refit)
+    counted = refit["exact_recovery"] * stated
+    put(ds, "interval_coverage", at, clipped(mean(held, counted), 0, 1))
+    needed = rounds_needed(cell, n_rounds, exact, settings)
+    put(ds, "rounds_needed", place, needed[0])
     counts = resampled(len(exact), settings.replicates, settings.rng(cell.name, "coverage"))
-    last = covered[:, -1] * counted[:, -1]
+    last = held[:, -1] * counted[:, -1]
     with np.errstate(invalid="ignore"):
         cover = last.sum() / counted[:, -1].sum()
         cover_drawn = (counts @ last) / (counts @ counted[:, -1])
-    return _Outcome(needed, drawn, float(cover), cover_drawn)
-
-
-def _covered(refit: Arrays) -> tuple[Floats, Floats]:
-    """(trial, T) share of intervals that hold the true weight, and 1 where that counts, else 0."""
-    intervals = refit["n_intervals"]
-    covered = refit["n_covered"] / np.maximum(intervals, 1)
-    return covered, (refit["exact_recovery"] * (intervals > 0)).astype(float)
+    return _Outcome(needed, float(cover), cover_drawn)
 
 
 def _put_theory(ds: xr.Dataset, cell: Cell, ideal: Cell) -> None:
@@ -132,8 +123,8 @@ def _put_sizes(
     sizes = np.array([cell.scenario.departure_size for cell in of])
     for i, q in enumerate(settings.quantiles):
         limits = [_limit(ds, cell, q) for cell in of]
-        estimates = zip((outcomes[cell].needed[i] for cell in of), limits, strict=True)
-        replicates = zip((outcomes[cell].needed_drawn[i] for cell in of), limits, strict=True)
+        estimates = zip((outcomes[cell].needed[0][0][i] for cell in of), limits, strict=True)
+        replicates = zip((outcomes[cell].needed[1][i] for cell in of), limits, strict=True)
         needed, drawn = (
             np.array([np.where(np.isfinite(one), one, limit) for one, limit in rounds])
             for rounds in (estimates, replicates)

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from sparseact.curves import interval
+from sparseact.design import Floats
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
+    Ends,
     Read,
     Settings,
+    at_least,
     clipped,
     empty,
+    factor_over,
     mean,
     put,
     rounds_needed,
@@ -47,7 +50,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         stopped, k = left[cell.name], cell.scenario.sparsity
         place = {"design": cell.label, "signal_to_noise": ratio[cell.name]}
         ds["n_trials"].loc[place] = cell.trials
-        drawn = {}
+        needed: dict[str, tuple[Ends, Floats]] = {}
         for i, rule in enumerate(str(one) for one in stopped["stopping"]):
             selected, correct = (stopped[name][:, :, i] for name in ("n_selected", "n_correct"))
             exact = ((correct == k) & (selected == k)).astype(float)
@@ -56,14 +59,9 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
             put(ds, "recovery_probability", at, share(exact))
             put(ds, "false_positives", at, clipped(mean(selected - correct), 0, np.inf))
             put(ds, "false_negatives", at, clipped(mean(k - correct), 0, k))
-            ends, drawn[rule] = rounds_needed(cell, stopped["n_rounds"], exact, settings)
+            ends, drawn = rounds_needed(cell, stopped["n_rounds"], exact, settings)
             put(ds, "rounds_needed", there, ends)
             put(ds, "final_recovery_probability", there, [end[-1] for end in share(exact)])
-            least = ds["rounds_needed_high"].loc[{**place, "stopping": KNOWN}].values
-            known = ds["rounds_needed"].loc[{**place, "stopping": KNOWN}].values
-            low, high = interval(drawn[rule] / drawn[KNOWN])
-            # A probability that is not reached with the most rounds needs more than those.
-            beyond = np.isnan(ends[0]) & (share(exact)[2][-1] < np.array(settings.quantiles))
-            low = np.where(beyond, stopped["n_rounds"][-1] / least, low)
-            put(ds, "price", there, (ends[0] / known, low, high))
+            needed[rule] = at_least(ends, exact, stopped["n_rounds"], settings), drawn
+            put(ds, "price", there, factor_over(needed[rule], needed[KNOWN]))
     return ds
