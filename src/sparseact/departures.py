@@ -22,7 +22,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 
 from sparseact.arguments import instance
 from sparseact.scenario import Scenario
@@ -36,6 +35,8 @@ def student_scale(degrees_of_freedom: float) -> float:
 
     Quartiles and not the variance, which t_2 has not: so only the tails differ.
     """
+    import scipy.special  # slow to import, and hardly ever needed
+
     quartile = scipy.special.stdtrit(degrees_of_freedom, 0.75)
     return float(scipy.special.ndtri(0.75) / quartile)
 
@@ -57,7 +58,7 @@ def draw_noise(scenario: Scenario, latents: Latents, rng: np.random.Generator) -
 
 def follow(innovations: Latents, coefficient: float) -> Latents:
     """(T, d) states z_t = φ z_{t-1} + √(1 - φ²) e_t from standard normal e_t, with z_1 = e_1."""
-    from scipy.signal import lfilter  # slow to import, and hardly ever needed
+    from scipy.signal import lfilter  # slow to import too
 
     driven = innovations.astype(np.float64)
     driven[1:] *= math.sqrt(1 - coefficient**2)

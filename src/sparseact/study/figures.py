@@ -87,10 +87,11 @@ def save(figure: Figure, name: str, reports: str | Path) -> Image:
 
     folder = Path(reports) / "figures"
     # No clock in the files: the same figure is the same bytes.
-    for suffix, stamp in (("pdf", "CreationDate"), ("svg", "Date"), ("png", None)):
+    for suffix, stamp in (("png", None), ("pdf", "CreationDate"), ("svg", "Date")):
         with atomic(folder / f"{name}.{suffix}") as partial:
             metadata = {stamp: None} if stamp else None
             figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
+        figure.set_layout_engine("none")  # all formats are laid out as the first
     plt.close(figure)
     data = (folder / f"{name}.png").read_bytes()
     picture: Image = Image(data=data, width=int(WIDTH * 110), alt=name.replace("_", " "))
