@@ -292,10 +292,7 @@ def run(study, experiment, folder):
             "relative_error": study.experiments.sparsity_necessity.relative_error
         },
     }
-    fewer = {"diagnose": study.experiments.coherence.measured_trials}
-    if experiment == "approximate_sparsity":
-        judged = study.experiments.approximate_sparsity.judged_trials
-        fewer |= {"dense": judged, "decide": judged}
+    taken = getattr(study.experiments, experiment).taken
     left = {}
 
     def kept(kind, arrays):
@@ -303,13 +300,13 @@ def run(study, experiment, folder):
         return store.read(folder / f"{kind}.nc", kind)
 
     for cell in cells:
-        rival = cell.selection == "group_lasso"
-        stages = [name for name in STAGES[experiment] if (name == "rival") == rival]
-        for name in ("simulate", *stages):
+        for name in dict.fromkeys(("simulate", *STAGES[experiment])):
             before = [] if name == "simulate" else ["simulate"]
             before += ["recover"] * (name in AFTER_RECOVERY)
             stage = importlib.import_module(f"sparseact.study.stages.{name}")
-            asked = replace(cell, trials=min(cell.trials, fewer.get(name, cell.trials)))
+            asked = taken(name, cell) if name in STAGES[experiment] else cell
+            if asked is None:
+                continue
             inputs = {KINDS[one]: asked.cut(left[one, cell], KINDS[one]) for one in before}
             arrays = stage.run(asked, **inputs, **options.get(name, {}))
             left[name, cell] = kept(KINDS[name], arrays)

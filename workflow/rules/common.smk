@@ -117,25 +117,10 @@ NEEDS = {"refit": "recover", "decide": "recover"}
 
 
 def cells_at(stage, experiment):
-    """Cells of an experiment that a stage works on: rival methods go their own way."""
-    rivals = [cell for cell in CELLS[experiment] if cell.selection == "group_lasso"]
-    if stage == "rival":
-        return rivals
-    greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
-    if experiment == "logging_policy" and stage in ("diagnose", *NEEDS):
-        judging = STUDY.experiments.logging_policy
-        return [
-            replace(cell, trials=min(cell.trials, judging.judged_trials))
-            for cell in greedy
-            if cell.selection == judging.judged_selection
-        ]
-    if stage == "diagnose":
-        trials = STUDY.experiments.coherence.measured_trials
-        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
-    if experiment == "approximate_sparsity" and stage in ("dense", "decide"):
-        trials = STUDY.experiments.approximate_sparsity.judged_trials
-        return [replace(cell, trials=min(cell.trials, trials)) for cell in greedy]
-    return greedy
+    """What a stage works on of an experiment's cells."""
+    told = getattr(STUDY.experiments, experiment)
+    taken = [told.taken(stage, cell) for cell in CELLS[experiment]]
+    return [cell for cell in taken if cell]
 
 
 def cells_of(stage):

@@ -13,6 +13,7 @@ import json
 import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -200,6 +201,10 @@ class Experiment(_Model):
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise a ValueError if the cells do not go together."""
 
+    def taken(self, stage: str, cell: Cell) -> Cell | None:
+        """What a stage works on of a cell: all of it, fewer trials, or None of it."""
+        return cell
+
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Bytes of what the jobs of a cell keep, by what it is.
 
@@ -223,6 +228,11 @@ class Experiment(_Model):
             "the selected actions": N * p * k * (8 + k),
             "the bootstrap": 24 * study.bootstrap * N,
         }
+
+
+def _fewer(cell: Cell, trials: int) -> Cell:
+    """The first trials of a cell."""
+    return replace(cell, trials=min(cell.trials, trials))
 
 
 def _grams(cell: Cell) -> dict[str, int]:
@@ -304,6 +314,12 @@ class Coherence(Experiment):
                     "the same scenario"
                 )
 
+    def taken(self, stage: str, cell: Cell) -> Cell | None:
+        """The rival goes its own way, and coherence is measured in some trials."""
+        if (stage == "rival") != (cell.selection == "group_lasso"):
+            return None
+        return _fewer(cell, self.measured_trials) if stage == "diagnose" else cell
+
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Mutual coherence compares all columns of Ψ, some thousand rounds at a time."""
         width = cell.scenario.n_actions * cell.scenario.latent_dim
@@ -353,6 +369,13 @@ class LoggingPolicy(Experiment):
                 raise ValueError(
                     f"{cell.name} needs the same design and selection with policy 'uniform' too"
                 )
+
+    def taken(self, stage: str, cell: Cell) -> Cell | None:
+        """One rule is judged, in some trials."""
+        if stage in ("simulate", "recover"):
+            return cell
+        judged = cell.selection == self.judged_selection
+        return _fewer(cell, self.judged_trials) if judged else None
 
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Decisions and coherence are judged as in the experiments on them."""
@@ -511,6 +534,10 @@ class ApproximateSparsity(Experiment):
         if any(grid.tail == "none" for grid in self.grids):
             raise ValueError("grids of approximate_sparsity need 'tail: flat' or 'tail: power'")
         return self
+
+    def taken(self, stage: str, cell: Cell) -> Cell | None:
+        """Decisions and ridge are judged in some trials."""
+        return _fewer(cell, self.judged_trials) if stage in ("dense", "decide") else cell
 
     def memory(self, cell: Cell, study: Study) -> dict[str, int]:
         """Decisions as of `decision_regret`, and estimates without sparsity."""
