@@ -69,7 +69,7 @@ def test_killed_at_several_moments_the_quick_study_resumes(quick, root, tmp_path
         run.end()
         for path in (killed.folder / "results").rglob("[!.]*.nc"):
             store.load(path)
-    finish(killed, "--cores", "1")
+    finish(killed)
     assert partials(killed) == []
     assert_same(quick, killed)
 
@@ -275,7 +275,7 @@ def test_damaged_datasets_are_named_never_used_and_rebuilt(quick, copy):
 
     # Each is read by a job of its own, so that all are met in one run.
     victims = {
-        "refit/signed_M32_k2_d2_b1_s0.5_c10_correlation.nc": with_a_bit_flipped,
+        "refit/signed_M32_k2_d2_b1_s0.5_c100_correlation.nc": with_a_bit_flipped,
         "decide/signed_M32_k2_d2_b1_s0.5_correlation.nc": lambda path: path.read_bytes()[:-500],
         "diagnose/signed_M16_k2_d2_b1_s0.5_twin0.nc": lambda path: b"",
         "dense/signed_M8_k1_d2_b1_s0.5_gaussian.nc": lambda path: b"Mon Tue Wed\n",

@@ -90,7 +90,7 @@ def test_its_numbers_are_those_on_record(quick, root):
 
 @pytest.fixture(scope="module")
 def other(root, tmp_path_factory):
-    """The quick study again: one core, work in other pieces, another hash seed, folder and home."""
+    """The quick study again: three cores, other pieces, another hash seed, folder and home."""
     folder = tmp_path_factory.mktemp("elsewhere")
     # A home whose kernel and settings would break every notebook, if any were looked at.
     kernel = folder / "home/.local/share/jupyter/kernels/python3"
@@ -105,7 +105,7 @@ def other(root, tmp_path_factory):
     cut = yaml.safe_load((one.folder / "config/quick.yaml").read_text()) | {"trials_per_job": PIECE}
     (one.folder / "cut.yaml").write_text(yaml.safe_dump(cut))
     environment = {"PYTHONHASHSEED": "7", "HOME": str(folder / "home")}
-    finish(one, "--cores", "1", environment=environment)
+    finish(one, "--cores", "3", environment=environment)
     return one
 
 
