@@ -38,6 +38,7 @@ from sparseact import (
     inference,
     laws,
     omp,
+    rivals,
     simulate,
     simulate_trial,
     stopping,
@@ -646,6 +647,10 @@ CALLS = {
     "fano_error": (bounds.fano_error, {"information": [0.5, 1.0], "n_hypotheses": [4, 9]}),
     "group_lasso_path": (group_lasso.group_lasso_path, PATH),
     "selects": (group_lasso.group_lasso_path(**PATH).selects, {"support": [1, 4]}),
+    **{
+        f"{name}.choose": (choose, {"design": DESIGN, "rewards": REWARDS, "k": 2})
+        for name, choose in rivals.RIVALS.items()
+    },
     "wilson": (curves.wilson, {"successes": [1, 2], "trials": [4, 4]}),
     "fit_curve": (
         curves.fit_curve,
@@ -785,7 +790,9 @@ def test_every_public_function_is_called():
     # Those who call these ask what arguments may be.
     inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping", "path_weights"}
     inner |= {"student_scale", "draw_noise", "follow", "add_curvature", "add_bounded", "across"}
+    inner |= {"standardised", "checked", "largest", "solve", "enumerated", "spliced"}
     modules = (bounds, coherence, curves, departures, group_lasso, inference, laws, omp, simulate)
+    modules += (rivals.chosen, *(getattr(rivals, name) for name in rivals.RIVALS))
     for module in modules:
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}
