@@ -11,7 +11,7 @@ from sparseact import Scenario
 from sparseact.curves import wilson
 from sparseact.departures import student_scale
 from sparseact.study import store
-from sparseact.study.cell import Cell
+from sparseact.study.cell import ORACLE, Cell
 from sparseact.study.experiments import (
     approximate_sparsity,
     coherence,
@@ -437,7 +437,7 @@ def test_coherence_finds_where_recovery_breaks(tmp_path):
             structure="aggregate",
             strength=rho,
             weights="aligned",
-            selection="group_lasso",
+            selection=ORACLE,
             trials=500,
         )
         left["rival"][one.name] = recovery(one, first([gained, gained], 500))

@@ -72,7 +72,7 @@ PolicyLevel = Annotated[float, Field(ge=0, le=STEEPEST)]
 TailEnergy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
-Setting = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 .,=-]{0,39}$")]
+Setting = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9 .,=-]{0,39}$")]
 
 
 _UNKNOWN = "unknown key; config/README.md lists the keys there are"
@@ -876,11 +876,11 @@ def _explain(error: Any) -> str:
         return f"{path}: must be a section with keys of its own"
     given = error["input"]
     if error["type"] == "string_pattern_mismatch":
-        allowed = (
-            "may hold only a-z, 0-9 and -, at most 40 of them"
-            if path == "label"
-            else f"must be one of {', '.join(METHODS)}"
-        )
+        allowed = f"must be one of {', '.join(METHODS)}"
+        if path == "label":
+            allowed = "may hold only a-z, 0-9 and -, at most 40 of them"
+        elif path.endswith(".setting"):
+            allowed = "must be letters, digits, spaces and .,=- after a letter, at most 40 of them"
         return f"{path}: {allowed} (got {_shown(given)})"
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, dict | list) and given else f" (got {_shown(given)})"
