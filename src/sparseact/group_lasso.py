@@ -105,7 +105,7 @@ def group_lasso_path(
         If ``design`` is not a design, or ``n_penalties``, ``max_active`` or ``until`` are not
         integers.
     ImportError
-        If celer is not installed; it comes with the extra ``study``.
+        If celer is not installed: install ``sparseact[rivals]``.
 
     Warns
     -----
@@ -151,7 +151,12 @@ def group_lasso_path(
 
 def _solve(X: Floats, target: Floats, penalties: Floats, start: Floats) -> Floats:
     """(q, M, d) minimisers for descending penalties, each started from the last; X in F order."""
-    from celer.homotopy import celer_path
+    try:
+        from celer.homotopy import celer_path
+    except ImportError as missing:
+        raise ImportError(
+            f'the group lasso needs celer ({missing}): pip install "sparseact[rivals]"'
+        ) from missing
 
     M, d = start.shape
     # celer divides the squares by the number of rows.

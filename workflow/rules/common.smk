@@ -82,6 +82,7 @@ KINDS = {
     "simulate": "log",
     "recover": "recovery",
     "rival": "rival",
+    "compare": "compared",
     "detect": "detection",
     "stop": "stopped",
     "follow": "followed",
@@ -92,7 +93,16 @@ KINDS = {
     "bound": "bound",
 }
 # … and, in these, selection rule.
-BY_SELECTION = ("recover", "rival", "detect", "stop", "follow", "refit", "decide")
+BY_SELECTION = (
+    "recover",
+    "rival",
+    "compare",
+    "detect",
+    "stop",
+    "follow",
+    "refit",
+    "decide",
+)
 
 # The stages that each experiment collects.
 STAGES = {
@@ -109,6 +119,7 @@ STAGES = {
     "robustness": ("recover", "refit"),
     "approximate_sparsity": ("recover", "refit", "dense", "decide"),
     "dynamic_actions": ("follow",),
+    "methods": ("compare",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")
@@ -201,6 +212,10 @@ TOLD = {
     "simulate": {"seed": STUDY.seed},
     "decide": {
         "n_states": STUDY.experiments.decision_regret.states,
+        "seed": STUDY.seed,
+    },
+    "compare": {
+        "n_states": STUDY.experiments.methods.states,
         "seed": STUDY.seed,
     },
     "stop": STUDY.experiments.stopping.model_dump(exclude={"grids"}),

@@ -1,7 +1,8 @@
 # recover: find the relevant actions in every trial, after every number of rounds.
 #   takes   results/simulate/<scenario>.nc
 #   leaves  results/recover/<scenario>_<selection rule>.nc  by Block-OMP
-#           results/rival/<scenario>_group_lasso.nc         by its convex rival
+#           results/rival/<scenario>_oracle_group_lasso.nc  by its convex rival at its best
+#           results/compare/<scenario>_<method>.nc          by any method, and what that is worth
 #           results/detect/<scenario>_<selection rule>.nc   both errors about a scarce action
 #           results/stop/<scenario>_<selection rule>.nc     what stopping rules keep of a path
 #           results/follow/<scenario>_<selection rule>.nc   a log followed as it grows
@@ -41,6 +42,25 @@ rule rival:
         **needs_of("rival"),
     params:
         job=job_of("rival"),
+    script:
+        "../scripts/stage.py"
+
+
+rule compare:
+    input:
+        **input_of("compare"),
+    output:
+        f"{RESULTS}/compare/{{cell}}.nc",
+    log:
+        f"{LOGS}/compare/{{cell}}.log",
+    benchmark:
+        f"{LOGS}/compare/{{cell}}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        **needs_of("compare"),
+    params:
+        job=job_of("compare"),
     script:
         "../scripts/stage.py"
 

@@ -27,6 +27,7 @@ _ENOUGH = 10
 # The experiment whose memory tells that of a stage; the others keep what all of them do.
 _KEEPS = {
     "decide": "decision_regret",
+    "compare": "methods",
     "dense": "sparsity_necessity",
     "diagnose": "coherence",
     "bound": "lower_bounds",
@@ -68,6 +69,7 @@ def terms(study: Study, stage: str, cell: Cell) -> tuple[float, ...]:
         "recover": recovery,
         "detect": recovery,
         "rival": sum(cell.n_rounds) * M * d,
+        "compare": sum(cell.n_rounds) * M * d,
         "stop": sum(cell.n_rounds)
         * M
         * d
