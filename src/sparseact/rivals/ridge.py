@@ -55,15 +55,17 @@ def solve(log: Standardised) -> tuple[Floats, float]:
         kernel = (kernel.toarray() if sp.issparse(kernel) else kernel) * (Z @ Z.T)
         values, vectors = _eigen(kernel)
         parts = vectors.T @ y  # of the rewards, along each direction that Ψ reaches
+        unreached = y - vectors @ parts
     else:
         gram, projection = log.normal_equations()
         values, vectors = _eigen(gram)
         parts = vectors.T @ projection / np.sqrt(values)
-    rest = max(0.0, float(y @ y - parts @ parts))
+        unreached = y - log.design @ (vectors @ (parts / np.sqrt(values)))
     penalties = values.max() * _GRID
     left = penalties[:, None] / (values + penalties[:, None])
-    freedom = n_rounds - (1 - left).sum(axis=1)
-    score = n_rounds * (left**2 @ parts**2 + rest) / freedom**2
+    # Without differences of what is nearly the same, where Ψ reaches all that there is.
+    freedom = n_rounds - len(values) + left.sum(axis=1)
+    score = n_rounds * (left**2 @ parts**2 + unreached @ unreached) / freedom**2
     best = float(penalties[int(score.argmin())])
     if by_round:
         return log.design.correlate(vectors @ (parts / (values + best))), best
