@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import scipy.sparse as sp
 from celer.homotopy import celer_path
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV, orthogonal_mp
 
@@ -90,6 +90,8 @@ def test_strong_effects_in_little_noise_are_found(name):
 def test_units_of_actions_and_rewards_change_nothing(name, data):
     seed, n_rounds = data.draw(st.integers(0, 99)), data.draw(st.sampled_from([12, 18, 40]))
     design, rewards, _ = a_log(n_rounds, seed=seed)
+    cosines = np.corrcoef(design.activations.T)
+    assume(np.sum(abs(cosines) > 0.999) == M)  # copies tie, and rounding decides
     units = np.array(data.draw(st.lists(st.floats(1e-3, 1e3), min_size=M, max_size=M)))
     other = KhatriRaoDesign(design.latents, design.activations * units)
     plain = RIVALS[name](design, rewards, K)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.inference import refit
 from sparseact.residuals import Residuals
-from sparseact.rivals.chosen import Chosen, checked, largest
+from sparseact.rivals.chosen import Chosen, largest, standardised
 from sparseact.rules import Whitened
 from sparseact.threads import serial_blas
 
@@ -42,9 +42,11 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     ValueError, TypeError
         As :func:`sparseact.rivals.screening.choose`.
     """
-    y = checked(design, rewards, k)
-    if not y.any():
+    log = standardised(design, rewards, k)
+    if log is None:
         return Chosen(np.empty(0, dtype=np.intp), True)
+    design, y = log.design, log.rewards
+    k = min(k, design.n_blocks)
     with serial_blas():
         state = Residuals(design, y, np.array([design.n_rounds]))
         rule = Whitened(design, state)
@@ -57,9 +59,9 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
             again = _fit(design, y, wide[largest(contributions, k)])
             norm, best = np.linalg.norm(again[2]), np.linalg.norm(residual)
             if not norm < best * (1 - _LESS):
-                return Chosen(support[largest(sizes, k)], True)
+                return log.chosen(support[largest(sizes, k)])
             support, sizes, residual = again
-        return Chosen(support[largest(sizes, k)], False)
+        return log.chosen(support[largest(sizes, k)], converged=False)
 
 
 def _fit(design: KhatriRaoDesign, y: Floats, support: Ints) -> tuple[Ints, Floats, Floats]:
