@@ -159,7 +159,7 @@ TINY = yaml.safe_load(
             since_arrival: [4, 16, 64]
     """
 )
-EXPERIMENTS = (*TINY["experiments"], "scaling_law")
+EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond")
 # How many files each stage leaves.
 STAGES = {
     "simulate": 18,

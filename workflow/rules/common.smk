@@ -111,7 +111,7 @@ STAGES = {
     "dynamic_actions": ("follow",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
-EXPERIMENTS = (*STAGES, "scaling_law")
+EXPERIMENTS = (*STAGES, "scaling_law", "beyond")
 # What a stage needs from another before it.
 NEEDS = {"refit": "recover", "decide": "recover"}
 

@@ -157,6 +157,14 @@ def _same_in_law(ds: xr.Dataset) -> xr.DataArray:
     return abs(one[name] - other[name]) > allowed + 1e-9
 
 
+def _first_of_all(ds: xr.Dataset) -> xr.DataArray:
+    """What breaks first is named first, and breaks at the least size."""
+    least = ds["breaking_size"].min("outcome")
+    named = ds["first_broken"].astype(str).str.split("split", " or ").isel(split=0, drop=True)
+    of_named = ds["breaking_size"].where(ds["outcome"] == named).min("outcome")
+    return least.notnull() & ~(of_named <= least)
+
+
 _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "phase_transition": {
         "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
@@ -237,5 +245,12 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "the share of large effects found rises with rounds": _rises("found_share", "n_rounds"),
         "needed rounds rise with the tail": _rises("rounds_needed", "tail_energy"),
         "regret falls with rounds": _rises("relative_regret", "n_rounds", -1),
+    },
+    "beyond": {
+        "sizes ascend with the grade": lambda ds: ds["departure_size"].diff("grade") <= 0,
+        "what is named first breaks at the least size": _first_of_all,
+        "what breaks has been measured": lambda ds: (
+            ds["breaking_size"].notnull() & (ds["is_measured"] == 0)
+        ),
     },
 }
