@@ -77,6 +77,10 @@ NOTEBOOKS = {
         "experiments": ("dynamic_actions",),
         "figures": ("discovery", "discovery_rounds", "read_share"),
     },
+    "beyond": {
+        "experiments": ("beyond",),
+        "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
