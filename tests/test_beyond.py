@@ -1,10 +1,13 @@
 """Departures side by side, from made-up datasets of the experiments whose answer is known."""
 
+import ast
 from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparseact.scenario import Departure
 from sparseact.study import store
@@ -295,6 +298,29 @@ def test_what_falls_breaks_as_what_rises():
     np.testing.assert_allclose(breaking_size(RISING, falling, 0.5, falls=True), (1, 0.5, 1.5))
 
 
+maybe = st.one_of(st.floats(0, 3), st.just(NAN))
+measures = st.lists(st.tuples(maybe, maybe, maybe), min_size=2, max_size=5)
+
+
+@given(measures, st.floats(0.1, 2.9), st.booleans(), st.sampled_from([1.0, 4.0]))
+def test_a_breaking_size_is_within_its_interval_and_in_the_units_of_sizes(rows, level, falls, unit):
+    # Ends around the estimate, as far as they are known; or a lower end alone.
+    value, below, above = np.array(rows).T
+    low = np.where(np.isnan(value), below, value - below)
+    high = value + above
+    sizes = np.arange(len(rows), dtype=float)
+    found = breaking_size(sizes, (value, low, high), level, falls=falls)
+    estimate, first, last = found
+    if np.isfinite(estimate):
+        assert 0 <= first <= estimate <= sizes[-1]
+        assert np.isnan(last) or estimate <= last <= sizes[-1]
+    else:
+        assert np.isnan(last)
+        assert np.isnan(first) or 0 <= first <= sizes[-1]
+    again = breaking_size(unit * sizes, (value, low, high), level, falls=falls)
+    np.testing.assert_allclose(again, unit * np.array(found), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("breaking", "expected"),
     [
@@ -341,3 +367,8 @@ def test_mild_sizes_are_the_ledgers(root):
         assert beyond.MILD[f"{at['policy']} log"] == pytest.approx(size)
     assert {at["signal_to_noise"] for at in parts["unknown-k"]} == {1 / beyond.MILD["k unknown"]}
     assert {at["stopping"] for at in parts["unknown-k"]} == {*beyond.RULES}
+
+
+def test_the_workflow_joins_what_has_a_reader(root):
+    _, _, told = (root / "workflow/rules/collect.smk").read_text().partition("PAST_THEORY = ")
+    assert [*ast.literal_eval(told[: told.index(")") + 1])] == [*beyond.READERS]
