@@ -86,7 +86,8 @@ def join(datasets: Mapping[str, xr.Dataset]) -> xr.Dataset:
     Outcomes are *recovery*, spoilt where it takes 1.5 times the rounds for the greatest probability
     asked for; *intervals*, where they cover less than 0.9; *error*, where it is 1.5 times what it
     would be, as after 1.5 times fewer rounds; and *decisions*, where they are worth less than 0.95
-    of what they would be. All but recovery are judged after the most rounds tried.
+    of the best, or of what they are worth with the large effects known. All but recovery are judged
+    after the most rounds tried.
 
     Parameters
     ----------
