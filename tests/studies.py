@@ -170,7 +170,7 @@ TINY = yaml.safe_load(
             n_rounds: [4, 16, 64]
     """
 )
-EXPERIMENTS = (*TINY["experiments"], "scaling_law")
+EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond")
 # How many files each stage leaves.
 STAGES = {
     "simulate": 19,

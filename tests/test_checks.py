@@ -219,6 +219,20 @@ def methods():
     return ds
 
 
+def beyond():
+    """Two departures: one that spoils decisions before recovery, and one that spoils nothing."""
+    outcomes = ["recovery", "decisions"]
+    coords = {"departure": ["bad", "harmless"], "grade": [0, 1, 2], "outcome": outcomes}
+    ds = empty("beyond", {**coords, "quantile": [0.5, 0.95]})
+    ds["experiment"] = ("departure", ["robustness", "stopping"])
+    ds["first_broken"] = ("departure", ["decisions or recovery", "nothing"])
+    ds["departure_size"][...] = [[0.0, 0.5, 1.0], [np.nan, 0.5, 2.0]]
+    ds["is_measured"][...] = 1
+    put(ds, "breaking_size", {"departure": "bad"}, around([0.75, 0.25]))
+    put(ds, "departure_factor", {}, around(np.ones((2, 3, 2))))
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -236,6 +250,7 @@ GOOD = {
         approximate_sparsity,
         dynamic_actions,
         methods,
+        beyond,
     )
 }
 
@@ -304,6 +319,9 @@ def test_good_results_pass(name):
             "large effects found rises",
         ),
         ("approximate_sparsity", "rounds_needed", lambda v: v[:, ::-1], "rise with the tail"),
+        ("beyond", "departure_size", lambda v: v[:, ::-1], "sizes ascend with the grade"),
+        ("beyond", "breaking_size", lambda v: v[:, ::-1], "breaks at the least size"),
+        ("beyond", "is_measured", lambda v: v * [0, 1], "has been measured"),
     ],
 )
 def test_bad_results_are_stopped_and_named(name, variable, spoil, says):

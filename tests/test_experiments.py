@@ -1037,7 +1037,7 @@ def test_intervals_that_never_fail_have_no_such_size():
     ],
 )
 def test_where_a_level_is_first_reached(values, expected):
-    found = robustness._crossing(np.array([0.0, 1.0, 2.0]), np.array(values), 1.5)
+    found = robustness.crossing(np.array([0.0, 1.0, 2.0]), np.array(values), 1.5)
     np.testing.assert_allclose(found, expected)
 
 

@@ -348,13 +348,14 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")
     expected |= {stage: STAGES[stage] for stage in ("recover", "stop", "follow")}
     expected |= {stage: STAGES[stage] for stage in ("refit", "decide")}
-    expected |= {f"collect_{name}": 1 for name in TINY["experiments"]}
+    expected |= COLLECTED
     assert copy.planned() == expected
     edit(copy.folder / "workflow/scripts/_job.py", "level=logging.INFO", "level=logging.DEBUG")
     assert copy.planned() == STAGES | COLLECTED | judged
 
 
-COLLECTED = {f"collect_{name}": 1 for name in TINY["experiments"]} | {"scaling_law": 1}
+COLLECTED = {f"collect_{name}": 1 for name in TINY["experiments"]}
+COLLECTED |= {"scaling_law": 1, "beyond": 1}
 # What a change of a value in the configuration runs again, besides what asks for it.
 CHANGES = {
     "the seed": ({"seed": 1}, STAGES | COLLECTED),
@@ -391,6 +392,7 @@ CHANGES = {
             "collect_decision_regret": 1,
             "collect_logging_policy": 1,
             "collect_approximate_sparsity": 1,
+            "beyond": 1,
         },
     ),
     "the trials measured": (

@@ -1,6 +1,7 @@
 # collect: one dataset an experiment.
 #   takes   what the stages left of the experiment's cells
-#   leaves  results/<experiment>.nc; results/scaling_law.nc comes from results/phase_transition.nc
+#   leaves  results/<experiment>.nc; results/scaling_law.nc comes from results/phase_transition.nc,
+#           results/beyond.nc from those of the experiments past the theory
 
 # What an experiment's collection needs to know besides its cells.
 OPTIONS = {
@@ -104,3 +105,37 @@ rule scaling_law:
         },
     script:
         "../scripts/scaling_law.py"
+
+
+# The experiments whose departures stand side by side.
+PAST_THEORY = (
+    "robustness",
+    "approximate_sparsity",
+    "dynamic_actions",
+    "logging_policy",
+    "stopping",
+)
+BEYOND_ASKED = {
+    "origins": {name: ORIGINS[f"{RESULTS}/{name}.nc"] for name in PAST_THEORY}
+}
+BEYOND_CODE = code_of("beyond", "beyond.py", kinds=[*PAST_THEORY, "beyond"])
+ORIGINS[f"{RESULTS}/beyond.nc"] = origin(BEYOND_ASKED, BEYOND_CODE)
+
+
+rule beyond:
+    input:
+        **{name: f"{RESULTS}/{name}.nc" for name in PAST_THEORY},
+    output:
+        f"{RESULTS}/beyond.nc",
+    log:
+        f"{LOGS}/beyond.log",
+    benchmark:
+        f"{LOGS}/beyond.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        **needs_of("beyond"),
+    params:
+        job={"configuration": BEYOND_ASKED, "code": BEYOND_CODE},
+    script:
+        "../scripts/beyond.py"

@@ -122,7 +122,7 @@ STAGES = {
     "methods": ("compare",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
-EXPERIMENTS = (*STAGES, "scaling_law")
+EXPERIMENTS = (*STAGES, "scaling_law", "beyond")
 # What a stage needs from another before it.
 NEEDS = {"refit": "recover", "decide": "recover"}
 

@@ -19,6 +19,7 @@ MADE_BY = {
     **{path_at(stage, piece): stage for stage, piece in PIECES},
     **{f"{RESULTS}/{experiment}.nc": f"collect_{experiment}" for experiment in STAGES},
     f"{RESULTS}/scaling_law.nc": "scaling_law",
+    f"{RESULTS}/beyond.nc": "beyond",
     f"{RESULTS}/checks.json": "check",
     f"{REPORTS}/claims.json": "judge",
     **{

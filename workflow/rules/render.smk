@@ -81,6 +81,10 @@ NOTEBOOKS = {
         "experiments": ("methods",),
         "figures": ("methods_rounds", "methods_recovery", "methods_difference"),
     },
+    "beyond": {
+        "experiments": ("beyond",),
+        "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
+    },
 }
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.

@@ -162,6 +162,14 @@ def _best_subset_recovery(ds: xr.Dataset) -> xr.DataArray:
     return _rises("recovery_probability", "n_rounds")(ds) & (ds["method"] == "best_subset")
 
 
+def _first_of_all(ds: xr.Dataset) -> xr.DataArray:
+    """What breaks first is named first, and breaks at the least size."""
+    least = ds["breaking_size"].min("outcome")
+    named = ds["first_broken"].astype(str).str.split("split", " or ").isel(split=0, drop=True)
+    of_named = ds["breaking_size"].where(ds["outcome"] == named).min("outcome")
+    return least.notnull() & ~(of_named <= least)
+
+
 _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "phase_transition": {
         "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
@@ -247,5 +255,12 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "recovery by best subset rises with rounds": _best_subset_recovery,
         "needed rounds rise with the quantile": _rises("rounds_needed", "quantile"),
         "F1 is no less than exact recovery": _below("recovery_probability", "f1"),
+    },
+    "beyond": {
+        "sizes ascend with the grade": lambda ds: ds["departure_size"].diff("grade") <= 0,
+        "what is named first breaks at the least size": _first_of_all,
+        "what breaks has been measured": lambda ds: (
+            ds["breaking_size"].notnull() & (ds["is_measured"] == 0)
+        ),
     },
 }

@@ -536,6 +536,29 @@ VARIABLES |= {
             1,
         ),
     ),
+    # departures side by side
+    "grade": Variable("int32", "1", "rank of the departure's size, 0 where nothing departs", 0),
+    "outcome": Variable("str", "1", "what a departure may spoil"),
+    "experiment": Variable("str", "1", "experiment that tried the departure"),
+    "mild_grade": Variable("int32", "1", "grade of the size that is called mild", 1),
+    "is_measured": Variable("uint8", "1", "1 where the experiment measures the outcome", 0, 1),
+    **_estimate(
+        "departure_factor",
+        _positive("1", "rounds needed over those of a log without the departure"),
+    ),
+    **_estimate(
+        "outcome_value",
+        Variable(
+            "float64",
+            "1",
+            "factor in rounds (recovery), coverage of the intervals, factor in squared error, or "
+            "share of the value of the best decisions",
+        ),
+    ),
+    **_estimate(
+        "breaking_size", _positive("1", "least size of the departure that spoils the outcome")
+    ),
+    "first_broken": Variable("str", "1", "outcome that the departure spoils at the least size"),
 }
 
 _LOGGED = ("design", "policy", "policy_level", "selection")
@@ -974,6 +997,18 @@ KINDS: dict[str, Kind] = {
             **_intervals(("setting", "method", "quantile"), "rounds_needed", "method_factor"),
             **_intervals(("setting", "quantile"), "rival_factor"),
             **_intervals(("setting",), "rival_gain"),
+        },
+    ),
+    "beyond": Kind(
+        "What breaks first, and how fast, where a log departs from what the theory assumes",
+        {
+            **_axes("departure", "grade", "quantile", "outcome"),
+            **_each(("departure",), "experiment", "mild_grade", "first_broken"),
+            "departure_size": ("departure", "grade"),
+            "is_measured": ("departure", "outcome"),
+            **_intervals(("departure", "grade", "quantile"), "departure_factor"),
+            **_intervals(("departure", "grade", "outcome"), "outcome_value"),
+            **_intervals(("departure", "outcome"), "breaking_size"),
         },
     ),
 }

@@ -152,8 +152,8 @@ def _reached(
     Where it does not, the size is missing, and its lower end says how far it holds; where too many
     replicates do not, the upper end is missing.
     """
-    estimate = _crossing(sizes, values, level)
-    drawn = [_crossing(sizes, one, level) for one in replicates.T]
+    estimate = crossing(sizes, values, level)
+    drawn = [crossing(sizes, one, level) for one in replicates.T]
     capped = np.minimum(drawn, sizes[-1])  # a missing one stays missing
     low, high = (float(end) for end in interval(capped))
     if np.mean(np.isinf(drawn)) > 0.025:
@@ -163,8 +163,19 @@ def _reached(
     return estimate, low, high
 
 
-def _crossing(sizes: Floats, values: Floats, level: float) -> float:
-    """Where values first reach a level, linear in between; infinite where they do not."""
+def crossing(sizes: Floats, values: Floats, level: float) -> float:
+    """Where values first reach a level, linear in between; infinite where they do not.
+
+    NaN where none is known, or where one that is not known may be the first.
+
+    Parameters
+    ----------
+    sizes : array (n,)
+        Ascending.
+    values : array (n,)
+        NaN where not known.
+    level : float
+    """
     known = np.isfinite(values)
     if not known.any():
         return float("nan")
