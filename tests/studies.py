@@ -14,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from sparseact.study.volatile import is_volatile
+
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
 PARTS += ("config", "workflow", "profiles", "src", "notebooks")
 # No test waits longer than this for a run, in seconds.
@@ -157,6 +159,14 @@ TINY = yaml.safe_load(
             latent_dim: [1]
             arrives_after: [0, 32]
             since_arrival: [4, 16, 64]
+    method_costs:
+      sparsity: 1
+      latent_dim: 2
+      sizes:
+        - {n_actions: 8, n_rounds: 32}
+        - {n_actions: 16, n_rounds: 64}
+      repeats: 2
+      seconds: 1.0
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
@@ -227,12 +237,13 @@ class Study:
         return counts
 
     def products(self):
-        """Every dataset, figure and page, and its bytes; not the time, the host and such."""
+        """Every dataset, figure and page, and its bytes, but for what is volatile."""
         found = {}
         for top in ("results", "reports"):
             for path in sorted((self.folder / top).rglob("*")):
-                if path.is_file() and path.name != "manifest.volatile.json":
-                    found[str(path.relative_to(self.folder))] = path.read_bytes()
+                name = str(path.relative_to(self.folder))
+                if path.is_file() and not is_volatile(name):
+                    found[name] = path.read_bytes()
         return found
 
 

@@ -140,6 +140,12 @@ BASE = yaml.safe_load(
             selection: [whitened]
             arrives_after: [0, 70]
             since_arrival: [16, 4, 8]
+    method_costs:
+      sparsity: 2
+      latent_dim: 2
+      sizes: [{n_actions: 8, n_rounds: 32}, {n_actions: 16, n_rounds: 64}]
+      repeats: 2
+      seconds: 1.0
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
