@@ -170,6 +170,8 @@ TINY = yaml.safe_load(
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law")
+# Datasets, and pages, of what is measured by a clock.
+TIMED = ("method_costs",)
 # How many files each stage leaves.
 STAGES = {
     "simulate": 18,
@@ -359,6 +361,11 @@ def assert_same(study, other):
 def notebooks(study):
     """Names of the notebooks that are rendered."""
     return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
+
+
+def page_of(name):
+    """Where the page of a notebook is, but for its suffix."""
+    return f"reports/tiny/volatile/{name}" if name in TIMED else f"reports/tiny/{name}"
 
 
 def claims_of(study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -127,13 +128,14 @@ def _call(
     seconds: float,
 ) -> None:
     """Call, and say what each call took; None when all is said."""
+    gc.freeze()  # what is inherited need not be looked at again before every call
     try:
         work(*warm_up)
         spent, number = 0.0, 0
         while number < repeats and spent <= seconds:
             arguments = given()
-            there.send(_BEGINS)
             before = memory.settle()
+            there.send(_BEGINS)
             start = perf_counter()
             work(*arguments)
             took = perf_counter() - start
