@@ -83,7 +83,7 @@ def test_a_dataset_is_written_and_says_nothing_of_where(tmp_path):
 
 def test_a_summary_is_of_the_calls_that_were_measured():
     ours = Calls("measured", (2.0, 4.0, 3.0), (LARGE, 2 * LARGE, LARGE))
-    other = Calls("measured", (6.0, 9.0), (5 * LARGE, LARGE))
+    other = Calls("measured", (6.0, 9.0), (5 * LARGE, 3 * LARGE))
     light = Calls("measured", (1.0,), (RESOLUTION // 2,))
     lost = Calls("over the time limit")
     table = [[ours, light], [other, ours], [lost, other]]
@@ -92,12 +92,12 @@ def test_a_summary_is_of_the_calls_that_were_measured():
         "call_time": [[3, 1], [7.5, 3], [np.nan, 7.5]],
         "call_time_least": [[2, 1], [6, 2], [np.nan, 6]],
         "call_time_most": [[4, 1], [9, 4], [np.nan, 9]],
-        "call_memory": [[2 * LARGE, RESOLUTION // 2], [5 * LARGE, 2 * LARGE], [np.nan, 5 * LARGE]],
+        "call_memory": [[LARGE, RESOLUTION // 2], [4 * LARGE, LARGE], [np.nan, 4 * LARGE]],
         "time_ratio": [[1, 1], [2.5, 3], [np.nan, 7.5]],
         "time_ratio_least": [[0.5, 1], [1.5, 2], [np.nan, 6]],
         "time_ratio_most": [[2, 1], [4.5, 4], [np.nan, 9]],
         # Beside memory that is too little to be told there is no ratio.
-        "memory_ratio": [[1, np.nan], [2.5, np.nan], [np.nan, np.nan]],
+        "memory_ratio": [[1, np.nan], [4, np.nan], [np.nan, np.nan]],
     }
     assert found.keys() == expected.keys()
     for name, values in expected.items():

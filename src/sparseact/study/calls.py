@@ -134,8 +134,8 @@ def _call(
         spent, number = 0.0, 0
         while number < repeats and spent <= seconds:
             arguments = given()
-            before = memory.settle()
             there.send(_BEGINS)
+            before = memory.settle()
             start = perf_counter()
             work(*arguments)
             took = perf_counter() - start

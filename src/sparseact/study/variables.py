@@ -523,7 +523,7 @@ VARIABLES |= {
     "outcome": Variable("str", "1", "whether the calls were measured, and why not"),
     "n_calls": Variable("int32", "1", "calls measured", 0),
     **_range("call_time", _positive("s", "time of a call, median")),
-    "call_memory": _positive("byte", "most memory that a call took beyond the log"),
+    "call_memory": _positive("byte", "memory of a call at its peak, beyond the log, median"),
     **_range("time_ratio", _positive("1", "time of a call over that of the paper's Block-OMP")),
     "memory_ratio": _positive("1", "memory of a call over that of the paper's Block-OMP"),
 }

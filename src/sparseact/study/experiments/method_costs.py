@@ -142,7 +142,8 @@ def summary(table: Sequence[Sequence[Calls]], reference: int) -> Arrays:
         )
 
     time, least, most = (of(how, "seconds") for how in (np.median, np.min, np.max))
-    memory = of(np.max, "memory")
+    # The first may also load code that the little log did without.
+    memory = of(np.median, "memory")
     known = np.where(memory[reference] >= RESOLUTION, memory[reference], np.nan)
     return {
         "call_time": time,
@@ -171,6 +172,6 @@ def _brief(calls: Calls) -> str:
     if calls.outcome != "measured":
         return ": ".join(one for one in (calls.outcome, calls.why) if one)
     return (
-        f"{np.median(calls.seconds):.4g} s, {max(calls.memory) / 1e6:.3g} MB, "
+        f"{np.median(calls.seconds):.4g} s, {np.median(calls.memory) / 1e6:.3g} MB, "
         f"{len(calls.seconds)} calls"
     )
