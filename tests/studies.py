@@ -71,7 +71,7 @@ TINY = yaml.safe_load(
             sparsity: [1]
             latent_dim: [2]
             trials: 4
-            selection: [group_lasso]
+            selection: [oracle_group_lasso]
             n_rounds: [8, 16, 64]
       refit_error:
         grids:
@@ -159,6 +159,17 @@ TINY = yaml.safe_load(
             latent_dim: [1]
             arrives_after: [0, 32]
             since_arrival: [4, 16, 64]
+      methods:
+        states: 100
+        grids:
+          - setting: reference
+            design: signed
+            n_actions: [8]
+            sparsity: [2]
+            latent_dim: [1]
+            trials: 8
+            selection: [correlation, screening, ridge]
+            n_rounds: [4, 16, 64]
     method_costs:
       sparsity: 1
       latent_dim: 2
@@ -174,9 +185,9 @@ EXPERIMENTS = (*TINY["experiments"], "scaling_law")
 TIMED = ("method_costs",)
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 18,
+    "simulate": 19,
     "recover": 16,
-    "rival": 1,
+    "rival": 4,
     "detect": 1,
     "stop": 1,
     "follow": 2,

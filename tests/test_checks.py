@@ -208,6 +208,17 @@ def dynamic_actions():
     return ds
 
 
+def methods():
+    coords = {"setting": ["plain", "decoy"], "method": ["correlation", "best_subset"]}
+    ds = empty("methods", {**coords, "n_rounds": ROUNDS, "quantile": [0.5, 0.95]})
+    put(ds, "recovery_probability", {}, around(RISING * 0.97))
+    at = {"setting": "decoy", "method": "correlation"}
+    put(ds, "recovery_probability", at, around(RISING[::-1] * 0.5))
+    put(ds, "f1", {}, around(np.maximum(RISING, 0.6)))
+    put(ds, "rounds_needed", {}, around([30, 60], 2))
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -224,6 +235,7 @@ GOOD = {
         robustness,
         approximate_sparsity,
         dynamic_actions,
+        methods,
     )
 }
 
@@ -267,6 +279,9 @@ def test_good_results_pass(name):
         ("robustness", "recovery_probability", lambda v: v[..., ::-1], "but under a bounded"),
         ("robustness", "interval_coverage", lambda v: v - 0.1, "where nothing departs"),
         ("robustness", "rounds_needed", lambda v: v[..., ::-1], "rise with the quantile"),
+        ("methods", "recovery_probability", lambda v: v[..., ::-1], "by best subset rises"),
+        ("methods", "f1", lambda v: v / 3, "no less than exact recovery"),
+        ("methods", "rounds_needed", lambda v: v[..., ::-1], "rise with the quantile"),
         ("dynamic_actions", "discovery_probability", lambda v: v[..., ::-1], "discovery rises"),
         ("dynamic_actions", "discovery_rounds", lambda v: v[..., ::-1], "rise with the quantile"),
         ("dynamic_actions", "weight_difference", lambda v: v + 1e-3, "to rounding"),

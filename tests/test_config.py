@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import Scenario, bounds, simulate_trial
+from sparseact.rivals import RIVALS
 from sparseact.rules import Selection
-from sparseact.study.cell import Cell
+from sparseact.study import config as typed
+from sparseact.study.cell import ORACLE, Cell
 from sparseact.study.config import (
     METHODS,
     MOST_SUPPORTS,
@@ -87,7 +89,7 @@ BASE = yaml.safe_load(
             noise_std: [0.5]
             structure: twin
             strength: [0.5]
-            selection: [group_lasso]
+            selection: [oracle_group_lasso]
       refit_error:
         grids:
           - {<<: *plain, noise_std: [0.5], condition_number: [1.0, 10.0]}
@@ -140,6 +142,10 @@ BASE = yaml.safe_load(
             selection: [whitened]
             arrives_after: [0, 70]
             since_arrival: [16, 4, 8]
+      methods:
+        states: 100
+        grids:
+          - {<<: *plain, noise_std: [0.5], setting: easy, selection: [correlation, ridge]}
     method_costs:
       sparsity: 2
       latent_dim: 2
@@ -228,7 +234,8 @@ def test_the_committed_schema_is_the_models(root):
 
 def test_what_is_too_heavy_to_import_is_the_same_here():
     assert get_args(Selection) == SELECTIONS
-    assert set(METHODS) - {*SELECTIONS} == {"group_lasso"}
+    assert tuple(RIVALS) == typed.RIVALS
+    assert set(METHODS) == {*SELECTIONS, *RIVALS, ORACLE}
     assert MOST_SUPPORTS == bounds.MOST_SUPPORTS
 
 
@@ -832,15 +839,20 @@ def coherent(**changes):
     ("experiment", "grids", "says"),
     [
         ("phase_transition", [coherent(selection=["group_lasso"])], "'group_lasso' does not go"),
-        ("coherence", [coherent(selection=["group_lasso"])], "no selection rule of Block-OMP"),
+        ("coherence", [coherent(selection=["ridge"])], "'ridge' does not go with coherence"),
         (
             "coherence",
-            [coherent(), coherent(selection=["group_lasso"], n_rounds=[20, 30, 50])],
+            [coherent(selection=["oracle_group_lasso"])],
             "no selection rule of Block-OMP",
         ),
         (
             "coherence",
-            [coherent(), coherent(selection=["group_lasso"], trials=999)],
+            [coherent(), coherent(selection=["oracle_group_lasso"], n_rounds=[20, 30, 50])],
+            "no selection rule of Block-OMP",
+        ),
+        (
+            "coherence",
+            [coherent(), coherent(selection=["oracle_group_lasso"], trials=999)],
             "no selection rule of Block-OMP",
         ),
         ("lower_bounds", [coherent(weights="gaussian", noise_std=[0.0])], "must be positive"),
@@ -850,6 +862,49 @@ def test_cells_that_do_not_go_together_are_named(experiment, grids, says):
     message = message_of(changed({f"experiments.{experiment}.grids": grids}))
     assert f"experiments.{experiment}.grids" in message
     assert says in message
+
+
+def compared(**changes):
+    return coherent(strength=[0.5], setting="twins", selection=["correlation", "ridge"]) | changes
+
+
+@pytest.mark.parametrize(
+    ("grids", "says"),
+    [
+        ([compared(setting=None)], "grids[0].setting: is required in methods"),
+        ([compared(setting="a/b")], "grids[0].setting: must be letters"),
+        ([compared(selection=["ridge"])], "setting 'twins' needs selection 'correlation' too"),
+        ([compared(strength=[0.0, 0.5])], "setting 'twins' must be one scenario"),
+        (
+            [compared(), compared(selection=["screening"], trials=3)],
+            "setting 'twins' must be one scenario, with the same rounds and trials for all",
+        ),
+        ([compared(), compared(selection=["screening"], n_rounds=[20, 30, 50])], "'screening' or"),
+        ([compared(selection=["oracle_group_lasso"])], "'oracle_group_lasso' does not go"),
+        ([compared(condition_number=[1.0, 2.0])], "condition_number must be the same"),
+        ([compared(selection=["correlation", "lasso"])], "must be one of correlation, whitened"),
+    ],
+)
+def test_methods_are_compared_on_the_same_logs(grids, says):
+    message = message_of(changed({"experiments.methods.grids": grids}))
+    assert message.startswith("experiments.methods.grids")
+    assert says in message
+
+
+def test_a_setting_is_what_a_scenario_of_methods_is_called():
+    grids = [compared(), compared(setting="other", design="single", structure="independent")]
+    grids[1]["strength"] = [0.0]
+    study = load_study(changed({"experiments.methods.grids": grids}))
+    cells = study.cells("methods")
+    assert [(cell.label, cell.selection) for cell in cells] == [
+        ("twins", "correlation"),
+        ("twins", "ridge"),
+        ("other", "correlation"),
+        ("other", "ridge"),
+    ]
+    grid = compared(selection=["correlation"])
+    message = message_of(changed({"experiments.coherence.grids": [grid]}))
+    assert "experiments.coherence.grids[0].setting: does not go with coherence" in message
 
 
 def test_structures_are_named_apart_by_their_weights():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparseact.study import costs
+from sparseact.study.cell import ORACLE
 from sparseact.study.config import load_study
 from studies import TINY
 from test_config import updated
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDY = load_study(updated(yaml.safe_load((ROOT / "config/config.yaml").read_text()), TINY))
 KNOWN = json.loads((ROOT / "workflow/costs.json").read_text())
 CELL = STUDY.cells("phase_transition")[0]
-RIVAL = next(cell for cell in STUDY.cells("coherence") if cell.selection == "group_lasso")
+RIVAL = next(cell for cell in STUDY.cells("coherence") if cell.selection == ORACLE)
 
 
 def cell_of(stage):

@@ -11,7 +11,7 @@ from sparseact import Scenario
 from sparseact.curves import wilson
 from sparseact.departures import student_scale
 from sparseact.study import store
-from sparseact.study.cell import Cell
+from sparseact.study.cell import ORACLE, Cell
 from sparseact.study.experiments import (
     approximate_sparsity,
     coherence,
@@ -21,6 +21,7 @@ from sparseact.study.experiments import (
     grid,
     logging_policy,
     lower_bounds,
+    methods,
     phase_transition,
     refit_error,
     robustness,
@@ -437,7 +438,7 @@ def test_coherence_finds_where_recovery_breaks(tmp_path):
             structure="aggregate",
             strength=rho,
             weights="aligned",
-            selection="group_lasso",
+            selection=ORACLE,
             trials=500,
         )
         left["rival"][one.name] = recovery(one, first([gained, gained], 500))
@@ -1254,3 +1255,125 @@ def test_a_newcomer_has_to_pass_what_old_rounds_add_to_the_scores():
         n = predicted(arrival)
         assert n**2 == pytest.approx((0.25 * (arrival + n) + n) * old, rel=1e-6)
     assert predicted(10**8) / predicted(10**6) == pytest.approx(10, rel=0.02)
+
+
+# -- methods -------------------------------------------------------------------------------------
+
+
+def chosen(cell, exact, *, error=0.5, regret=0.25, unconverged=0):
+    """What a method chose: all k where it is exact, else one of them and one that is wrong."""
+    k, shape = cell.scenario.sparsity, exact.shape
+    converged = np.ones(shape, dtype=np.uint8)
+    converged[:unconverged] = 0
+    return {
+        **recovery(cell, exact),
+        "n_correct": np.where(exact == 1, k, 1).astype(np.int32),
+        "converged": converged,
+        "squared_error": np.full(shape, error),
+        "mean_regret": np.full(shape, regret),
+        "best_value": np.full(len(exact), 2.0),
+    }
+
+
+def test_methods_are_held_against_the_papers_rule_on_the_same_logs(tmp_path):
+    rounds = ladder(100)
+    needed = {"correlation": 100.0, "whitened": 80.0, "ridge": 200.0, "best_subset": 60.0}
+    cells, left = [], {}
+    for method, at in needed.items():
+        one = cell_of(rounds, label="plain", selection=method)
+        cells.append(one)
+        left[one.name] = chosen(one, outcomes(rounds, at), unconverged=20 * (method == "ridge"))
+    ds = methods.collect(cells, reading(rival=left), SETTINGS)
+    ds = on_disk(tmp_path, "methods", ds)
+    assert ds["method"].values.tolist() == [*needed]
+    assert ds["n_trials"].values.tolist() == [TRIALS]
+    for method, at in needed.items():
+        place = {"setting": "plain", "method": method}
+        share = expit(STEEP * np.log(np.array(rounds) / at))
+        found = ds["recovery_probability"].sel(place)
+        np.testing.assert_allclose(found, share, atol=1e-3)
+        # One right and one wrong of two is an F1 of a half.
+        np.testing.assert_allclose(ds["f1"].sel(place), (1 + share) / 2, atol=1e-3)
+        np.testing.assert_allclose(ds["relative_error"].sel(place), 0.25)
+        np.testing.assert_allclose(ds["relative_regret"].sel(place), 0.125)
+        np.testing.assert_allclose(ds["unconverged_share"].sel(place), 0.01 * (method == "ridge"))
+        for q in QUANTILES:
+            there = {**place, "quantile": q}
+            assert_estimate(ds, "rounds_needed", there, needed_for(at, q), rtol=0.02)
+            assert_estimate(ds, "method_factor", there, at / 100, rtol=0.02)
+        if method == "correlation":
+            assert missing(ds, "recovery_gain", place)
+            continue
+        gain = share - expit(STEEP * np.log(np.array(rounds) / 100))
+        for i, n in enumerate(rounds):
+            assert_estimate(ds, "recovery_gain", {**place, "n_rounds": n}, gain[i])
+            assert_estimate(ds, "f1_gain", {**place, "n_rounds": n}, gain[i] / 2)
+    for q in QUANTILES:
+        assert_estimate(ds, "rival_factor", {"setting": "plain", "quantile": q}, 60 / 80, rtol=0.02)
+
+
+def test_the_same_trials_are_resampled_for_all_methods(tmp_path):
+    rounds = ladder(100)
+    exact = outcomes(rounds, 100, trials=40)
+    cells = [
+        cell_of(rounds, label="plain", selection=one, trials=40) for one in ("correlation", "ridge")
+    ]
+    left = {one.name: chosen(one, exact) for one in cells}
+    ds = on_disk(tmp_path, "methods", methods.collect(cells, reading(rival=left), SETTINGS))
+    # With the same outcomes on every trial no resampling can tell the methods apart.
+    at = {"setting": "plain", "method": "ridge"}
+    for name in ("method_factor", "rival_factor"):
+        for end in grid.take(ds.sel(at), name):
+            np.testing.assert_allclose(end.sel(quantile=0.5), 1.0, rtol=1e-9)
+    assert all(bool((end.sel(at) == 0).all()) for end in grid.take(ds, "f1_gain"))
+    _, low, high = (end.sel(at) for end in grid.take(ds, "recovery_gain"))
+    assert bool(((low < 0) & (high > 0)).all())  # agreement on 40 logs is not agreement for certain
+
+
+def test_differences_by_hand():
+    one = cell_of((10, 20, 40), label="plain", selection="ridge", trials=4)
+    paper = cell_of((10, 20, 40), label="plain", trials=4)
+    left = {
+        paper.name: chosen(paper, np.array([[0, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 1]], np.uint8)),
+        one.name: chosen(one, np.array([[1, 1, 1], [0, 0, 1], [0, 0, 1], [1, 1, 1]], np.uint8)),
+    }
+    left[one.name]["selected"][:, :, 1] = -1  # one action alone
+    left[one.name]["n_correct"] = np.ones((4, 3), dtype=np.int32)
+    ds = methods.collect([paper, one], reading(rival=left), SETTINGS).sel({"method": "ridge"})
+    np.testing.assert_allclose(ds["recovery_gain"].values.ravel(), [0.25, 0.0, 0.25])
+    # 2/3 throughout against 1/2 or 1.
+    np.testing.assert_allclose(ds["f1"].values.ravel(), 2 / 3)
+    papers = [0.5 * 0.75 + 0.25, 0.5 * 0.5 + 0.5, 0.5 * 0.25 + 0.75]
+    np.testing.assert_allclose(ds["f1_gain"].values.ravel(), 2 / 3 - np.array(papers))
+    np.testing.assert_allclose(ds["rival_gain"].values, 0.25)
+
+
+def test_where_one_side_never_recovers_one_end_of_the_factor_is_known(tmp_path):
+    rounds = ladder(100)
+    shares = {"never": np.zeros(len(rounds)), "needs": expit(STEEP * np.log(np.array(rounds) / 60))}
+    cells, left = [], {}
+    for label, papers, rivals in (("decoy", "never", "needs"), ("other", "needs", "never")):
+        # Another noise for another scenario.
+        noise = {"noise_std": 1.0 if label == "decoy" else 2.0}
+        for method, of in (("correlation", papers), ("ridge", rivals)):
+            one = cell_of(rounds, label=label, selection=method, **noise)
+            cells.append(one)
+            left[one.name] = chosen(one, first(shares[of]))
+    ds = on_disk(tmp_path, "methods", methods.collect(cells, reading(rival=left), SETTINGS))
+    half = ds.sel(quantile=0.5)
+    ends = {
+        label: [float(end.sel(setting=label)) for end in grid.take(half, "rival_factor")]
+        for label in ("decoy", "other")
+    }
+    np.testing.assert_allclose(ends["decoy"], [np.nan, np.nan, 60 / rounds[-1]], rtol=0.1)
+    np.testing.assert_allclose(ends["other"], [np.nan, rounds[-1] / 60, np.nan], rtol=0.1)
+    assert_estimate(ds, "rival_gain", {"setting": "decoy"}, shares["needs"][-1])
+    assert_estimate(ds, "rival_gain", {"setting": "other"}, -shares["needs"][-1])
+
+
+def test_without_rivals_there_is_nothing_to_compare(tmp_path):
+    one = cell_of(ladder(100), label="plain")
+    left = {one.name: chosen(one, outcomes(one.n_rounds, 100))}
+    ds = on_disk(tmp_path, "methods", methods.collect([one], reading(rival=left), SETTINGS))
+    assert missing(ds, "rival_factor")
+    assert missing(ds, "rival_gain")

@@ -38,12 +38,14 @@ from sparseact import (
     inference,
     laws,
     omp,
+    rivals,
     simulate,
     simulate_trial,
     stopping,
 )
 from sparseact.design import prefix_lengths
 from sparseact.study import store
+from sparseact.study.cell import ORACLE
 from sparseact.study.config import ConfigError, Experiments, load_study
 from sparseact.study.experiments import scaling_law
 from sparseact.study.experiments.grid import Settings
@@ -69,7 +71,15 @@ NUMBERS = [0, 1, 2, 3, -1, 7, 10**6, 2**31 - 1, 10**12, 10**400, 10**5000]
 NUMBERS += [0.0, -0.0, 0.5, 1.0, 1e-9, 1e9, 1e300, 1e-300, 5e-324, NAN, INF, -INF, 1j]
 TEXTS = ["", "a", "../up", "/abs", "nul\0", "two\nlines", "é", "\ud800", "x" * 10**5, "signed"]
 TEXTS += ["multi", "single", "twin", "aggregate", "equicorrelated", "gaussian", "aligned"]
-TEXTS += ["whitened", "least_squares", "group_lasso", "student", "bounded"]
+TEXTS += [
+    "whitened",
+    "least_squares",
+    "group_lasso",
+    "ridge",
+    "oracle_group_lasso",
+    "student",
+    "bounded",
+]
 OTHERS = [None, True, False, b"bytes", {1, 2}, datetime.date(2026, 1, 8), (1, 2), {}, {"a": 1}]
 OTHERS += [{1: 2}, {None: 0}, [], [[]], [[1]], [None], [1, 1], [1, 2, 3], list(range(1, 10**5))]
 OTHERS += [[one] for one in NUMBERS]
@@ -263,6 +273,7 @@ STAGES = {
     "robustness": ("recover", "refit"),
     "approximate_sparsity": ("recover", "refit", "dense", "decide"),
     "dynamic_actions": ("follow",),
+    "methods": ("rival",),
 }
 KINDS = {
     "simulate": "log",
@@ -286,6 +297,7 @@ def run(study, experiment, folder):
     options = {
         "simulate": {"seed": study.seed},
         "decide": {"seed": study.seed, "n_states": study.experiments.decision_regret.states},
+        "rival": {"seed": study.seed, "n_states": study.experiments.methods.states},
         "stop": study.experiments.stopping.model_dump(exclude={"grids"}),
         "logging_policy": {"judged": "whitened"},
         "sparsity_necessity": {
@@ -303,7 +315,7 @@ def run(study, experiment, folder):
         return store.read(folder / f"{kind}.nc", kind)
 
     for cell in cells:
-        rival = cell.selection == "group_lasso"
+        rival = cell.selection == ORACLE or experiment == "methods"
         stages = [name for name in STAGES[experiment] if (name == "rival") == rival]
         for name in ("simulate", *stages):
             before = [] if name == "simulate" else ["simulate"]
@@ -387,7 +399,7 @@ def odd(draw, name):
 
     def several(axis, allowed=lambda value: True):
         values = st.sampled_from([value for value in ODD[axis] if allowed(value)])
-        most = 3 if axis in experiment.varies else 1
+        most = 3 if axis in experiment.varies and name != "methods" else 1
         return draw(st.lists(values, min_size=1, max_size=most, unique=True))
 
     config |= {
@@ -428,6 +440,10 @@ def odd(draw, name):
         lengths = st.sampled_from([0, 1, 2, 3, 7, 30, 100])
         more = draw(st.lists(lengths, min_size=3, max_size=5, unique=True))
         grid["n_rounds"] = [least + n for n in more]
+    if name == "methods":
+        grid |= {"setting": "odd", "n_rounds": sorted(grid.get("n_rounds", [45, 60, 150]))}
+        grid.pop("rounds", None)
+        section["states"] = 100
     if name == "stopping":
         section |= {"folds": one(2, 3, 10), "most_actions": max(grid["sparsity"])}
     if name == "lower_bounds":
@@ -446,13 +462,15 @@ def odd(draw, name):
         section["grids"].append({**grid, **policy})
     if "selection" in experiment.varies:
         also = [] if name == "coherence" else one([], ["whitened"], ["least_squares"])
+        if name == "methods":
+            also = draw(st.lists(st.sampled_from([*rivals.RIVALS]), max_size=3, unique=True))
         for each in section["grids"]:
             each["selection"] = ["correlation", *also]
     if name == "coherence" and one(True, False):
         grid |= {"n_actions": [9], "sparsity": [2], "latent_dim": [2], "trials": 1}
         grid |= {"n_rounds": [4, 20, 60], "strength": grid["strength"][:1]}
         grid.pop("rounds", None)
-        section["grids"].append({**grid, "selection": ["group_lasso"]})
+        section["grids"].append({**grid, "selection": [ORACLE]})
     return config
 
 
@@ -646,6 +664,10 @@ CALLS = {
     "fano_error": (bounds.fano_error, {"information": [0.5, 1.0], "n_hypotheses": [4, 9]}),
     "group_lasso_path": (group_lasso.group_lasso_path, PATH),
     "selects": (group_lasso.group_lasso_path(**PATH).selects, {"support": [1, 4]}),
+    **{
+        f"{name}.choose": (choose, {"design": DESIGN, "rewards": REWARDS, "k": 2})
+        for name, choose in rivals.RIVALS.items()
+    },
     "wilson": (curves.wilson, {"successes": [1, 2], "trials": [4, 4]}),
     "fit_curve": (
         curves.fit_curve,
@@ -785,7 +807,9 @@ def test_every_public_function_is_called():
     # Those who call these ask what arguments may be.
     inner = {"draw_sets", "inverse_factor", "smallest_weights", "check_stopping", "path_weights"}
     inner |= {"student_scale", "draw_noise", "follow", "add_curvature", "add_bounded", "across"}
+    inner |= {"standardised", "checked", "largest", "solve", "enumerated", "spliced"}
     modules = (bounds, coherence, curves, departures, group_lasso, inference, laws, omp, simulate)
+    modules += (rivals.chosen, *(getattr(rivals, name) for name in rivals.RIVALS))
     for module in modules:
         public = inspect.getmembers(module, inspect.isfunction)
         own = {name for name, one in public if one.__module__ == module.__name__ and name[0] != "_"}

@@ -10,10 +10,12 @@ import scipy.stats
 from sparseact import KhatriRaoDesign, Scenario, block_omp, bounds
 from sparseact.coherence import exact_recovery_coefficient, mutual_coherence
 from sparseact.inference import oracle_error
+from sparseact.rivals import RIVALS
 from sparseact.simulate import draw_states, simulate_trial
 from sparseact.stream import Stream
 from sparseact.study import store
-from sparseact.study.cell import Cell, joined
+from sparseact.study.cell import ORACLE, Cell, joined
+from sparseact.study.config import SELECTIONS
 from sparseact.study.stages import (
     bound,
     decide,
@@ -69,7 +71,8 @@ STAGES = {
     "recover": ("recovery", SIGNED, (8, 20, 60)),
     "recover, multi": ("recovery", MULTI, LATE),
     "recover, greedy": ("recovery", GREEDY, (8, 20, 60)),
-    "rival": ("rival", TWIN, (8, 20, 60)),
+    "rival, whitened": ("rival", TAIL, (8, 20, 60)),
+    **{f"rival, {name}": ("rival", TWIN, (8, 20, 60)) for name in (*RIVALS, ORACLE)},
     "detect": ("detection", SINGLE, LATE),
     "stop": ("stopped", SIGNED, (20, 33, 60)),
     "refit": ("refit", SIGNED, (2, 4, 8, 60)),
@@ -85,14 +88,17 @@ STAGES = {
 }
 
 
-def left_by(stage, cell, log=None):
-    """What a stage leaves of a cell, with the stages before it."""
+def left_by(case, cell, log=None):
+    """What a stage leaves of a cell, with the stages before it; of a rival's, by its method."""
+    stage = case.split(",")[0]
+    if case.startswith("rival"):
+        cell = replace(cell, selection=case.split(", ")[1])
     log = log_of(cell) if log is None else log
     recovery = recover.run(cell, log=log) if stage in ("refit", "decide") else None
     return {
         "simulate": lambda: log,
         "recover": lambda: recover.run(cell, log=log),
-        "rival": lambda: rival.run(cell, log=log),
+        "rival": lambda: rival.run(cell, log=log, n_states=STATES, seed=SEED),
         "detect": lambda: detect.run(cell, log=log),
         "stop": lambda: stop.run(cell, log=log, **STOPPING),
         "follow": lambda: follow.run(cell, log=log),
@@ -107,7 +113,7 @@ def left_by(stage, cell, log=None):
 @pytest.mark.parametrize("case", STAGES)
 def test_what_a_stage_leaves_is_what_the_registry_says(tmp_path, case):
     kind, scenario, n_rounds = STAGES[case]
-    arrays = left_by(case.split(",")[0], cell_of(scenario, n_rounds))
+    arrays = left_by(case, cell_of(scenario, n_rounds))
     store.write(tmp_path / "data.nc", kind, arrays)
     found = store.read(tmp_path / "data.nc", kind)
     for name, values in arrays.items():
@@ -124,9 +130,9 @@ def test_what_a_stage_leaves_is_what_the_registry_says(tmp_path, case):
 def test_a_longer_log_of_more_trials_gives_the_same(case):
     # Logs are shared by experiments that ask for different lengths and numbers of trials.
     _, scenario, n_rounds = STAGES[case]
-    cell, stage = cell_of(scenario, n_rounds, trials=2), case.split(",")[0]
+    cell = cell_of(scenario, n_rounds, trials=2)
     longer = log_of(replace(cell, n_rounds=(n_rounds[-1] + 37,), trials=3))
-    own, shared = left_by(stage, cell), left_by(stage, cell, longer)
+    own, shared = left_by(case, cell), left_by(case, cell, longer)
     for name, values in own.items():
         if values.dtype.kind == "U":
             np.testing.assert_array_equal(shared[name], values)
@@ -203,18 +209,54 @@ def test_an_early_stop_is_no_recovery():
     assert found["n_correct"].tolist() == [[2, 1, 1]]
 
 
-def test_the_rival_finds_what_is_plain_and_never_more_than_k():
-    cell = cell_of(replace(SIGNED, noise_std=0.01), (60, 70, 80))
+@pytest.mark.parametrize("method", [*RIVALS, ORACLE])
+def test_the_rival_finds_what_is_plain_and_never_more_than_k(method):
+    cell = cell_of(replace(SIGNED, noise_std=0.01), (60, 70, 80), selection=method)
     log = log_of(cell)
-    found = rival.run(cell, log=log)
+    found = rival.run(cell, log=log, n_states=STATES, seed=SEED)
     assert found["exact_recovery"].all()
     np.testing.assert_array_equal(np.sort(found["selected"][:, 0]), log["support"])
-    hopeless = cell_of(replace(SIGNED, noise_std=50.0), (4, 6, 8))
-    wrong = rival.run(hopeless, log=log_of(hopeless))
+    hopeless = cell_of(replace(SIGNED, noise_std=50.0), (4, 6, 8), selection=method)
+    wrong = rival.run(hopeless, log=log_of(hopeless), n_states=STATES, seed=SEED)
     assert not wrong["exact_recovery"].all()
     for one in wrong["selected"].reshape(-1, 2):
         chosen = one[one >= 0]
         assert len(set(chosen.tolist())) == len(chosen)
+
+
+@pytest.mark.parametrize("scenario", [TWIN, TAIL, replace(MULTI, scarce_after=0)])
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_among_rivals_block_omp_is_what_it_is_alone(scenario, selection):
+    cell = cell_of(scenario, selection=selection)
+    log = log_of(cell)
+    alone = recover.run(cell, log=log)
+    found = rival.run(cell, log=log, n_states=STATES, seed=SEED)
+    for name in ("n_rounds", "selected", "exact_recovery", "n_correct"):
+        np.testing.assert_array_equal(found[name], alone[name])
+    fit = refit.run(cell, log=log, recovery=alone)
+    decided = decide.run(cell, log=log, recovery=alone, n_states=STATES, seed=SEED)
+    np.testing.assert_allclose(found["squared_error"], fit["squared_error"], rtol=1e-12)
+    np.testing.assert_allclose(found["mean_regret"], decided["mean_regret"][:, :, -1], atol=1e-12)
+    np.testing.assert_allclose(found["best_value"], decided["best_value"], rtol=1e-12)
+    assert found["converged"].all()
+
+
+@pytest.mark.parametrize("method", RIVALS)
+def test_a_rival_sees_the_rounds_so_far_and_is_judged_like_the_others(method):
+    cell = cell_of(TWIN, selection=method)
+    log = log_of(cell)
+    found = rival.run(cell, log=log, n_states=STATES, seed=SEED)
+    for trial in replay(cell, log, "compared"):
+        for i, n in enumerate(cell.n_rounds):
+            alone = RIVALS[method](trial.design.head(n), trial.rewards[:n], 2)
+            kept = found["selected"][trial.number, i]
+            assert kept[kept >= 0].tolist() == alone.support.tolist()
+            assert found["converged"][trial.number, i] == alone.converged
+    judged = {"n_rounds": found["n_rounds"], **recovered(found["selected"], log["support"])}
+    fit = refit.run(cell, log=log, recovery=judged)
+    decided = decide.run(cell, log=log, recovery=judged, n_states=STATES, seed=SEED)
+    np.testing.assert_allclose(found["squared_error"], fit["squared_error"], rtol=1e-12)
+    np.testing.assert_allclose(found["mean_regret"], decided["mean_regret"][:, :, -1], atol=1e-12)
 
 
 # -- a scarce action -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
 from sparseact.study import costs
-from sparseact.study.cell import merged
+from sparseact.study.cell import ORACLE, merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
 from sparseact.study.origin import origin
@@ -110,6 +110,7 @@ STAGES = {
     "robustness": ("recover", "refit"),
     "approximate_sparsity": ("recover", "refit", "dense", "decide"),
     "dynamic_actions": ("follow",),
+    "methods": ("rival",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law")
@@ -121,7 +122,9 @@ NEEDS = {"refit": "recover", "decide": "recover"}
 
 def cells_at(stage, experiment):
     """Cells of an experiment that a stage works on: rival methods go their own way."""
-    rivals = [cell for cell in CELLS[experiment] if cell.selection == "group_lasso"]
+    if experiment == "methods":  # where Block-OMP is one of them
+        return CELLS[experiment]
+    rivals = [cell for cell in CELLS[experiment] if cell.selection == ORACLE]
     if stage == "rival":
         return rivals
     greedy = [cell for cell in CELLS[experiment] if cell not in rivals]
@@ -219,6 +222,10 @@ TOLD = {
     "simulate": {"seed": STUDY.seed},
     "decide": {
         "n_states": STUDY.experiments.decision_regret.states,
+        "seed": STUDY.seed,
+    },
+    "rival": {
+        "n_states": STUDY.experiments.methods.states,
         "seed": STUDY.seed,
     },
     "stop": STUDY.experiments.stopping.model_dump(exclude={"grids"}),

@@ -1,7 +1,7 @@
 # recover: find the relevant actions in every trial, after every number of rounds.
 #   takes   results/simulate/<scenario>.nc
 #   leaves  results/recover/<scenario>_<selection rule>.nc  by Block-OMP
-#           results/rival/<scenario>_group_lasso.nc         by its convex rival
+#           results/rival/<scenario>_<method>.nc            by any method, and what that is worth
 #           results/detect/<scenario>_<selection rule>.nc   both errors about a scarce action
 #           results/stop/<scenario>_<selection rule>.nc     what stopping rules keep of a path
 #           results/follow/<scenario>_<selection rule>.nc   a log followed as it grows

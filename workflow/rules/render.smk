@@ -77,6 +77,10 @@ NOTEBOOKS = {
         "experiments": ("dynamic_actions",),
         "figures": ("discovery", "discovery_rounds", "read_share"),
     },
+    "methods": {
+        "experiments": ("methods",),
+        "figures": ("methods_rounds", "methods_recovery", "methods_difference"),
+    },
 }
 NOTEBOOKS |= {
     # What is measured by a clock stays apart.

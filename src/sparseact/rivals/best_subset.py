@@ -22,8 +22,8 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     Exactly, of all sets of k actions that were used, where there are at most 100,000 of them
     (:data:`sparseact.bounds.MOST_SUPPORTS`): ``rᵀΨ_S (Ψ_SᵀΨ_S + 10⁻⁹ I)⁻¹ Ψ_Sᵀr`` is greatest, with
     blocks of unit energy. Beyond, by abess (Zhu and others 2020; groups: Zhang and others 2023),
-    which swaps actions for others as long as the fit gains, with groups, on one thread. It is a
-    local search, which says nothing of its end.
+    which swaps actions for others as long as the fit gains, with groups, on one thread: a local
+    search, which need not find the best and does not say whether it has.
 
     Parameters
     ----------
@@ -78,7 +78,10 @@ def enumerated(log: Standardised, k: int) -> Ints:
 
 
 def spliced(log: Standardised, k: int) -> Ints:
-    """(m,) what abess settles on, at most k blocks, ascending."""
+    """(m,) what abess settles on, at most k blocks, ascending.
+
+    Of 1, 2 … k blocks, each number starting from the last: from k at once it ends in worse optima.
+    """
     try:
         from abess.linear import LinearRegression
     except ImportError as missing:
@@ -88,9 +91,11 @@ def spliced(log: Standardised, k: int) -> Ints:
 
     d = log.design.block_size
     model = LinearRegression(
-        support_size=k,
+        support_size=list(range(1, k + 1)),
         group=np.repeat(np.arange(log.design.n_blocks), d),
         fit_intercept=False,
+        ic_type="gic",
+        ic_coef=0.0,  # of these the best fit
         thread=1,
     )
     model.fit(log.design.to_dense(), log.rewards, is_normal=False)

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 
 from sparseact.design import KhatriRaoDesign
 from sparseact.group_lasso import group_lasso_path
@@ -38,6 +37,8 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     log = standardised(design, rewards, k)
     if log is None:
         return Chosen(np.empty(0, dtype=np.intp), True)
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         path = group_lasso_path(log.design, log.rewards, max_active=k - 1)

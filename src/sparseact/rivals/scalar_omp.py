@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import orthogonal_mp, orthogonal_mp_gram
 
 from sparseact.design import KhatriRaoDesign
 from sparseact.rivals.chosen import Chosen, largest, standardised
@@ -39,6 +38,8 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     log = standardised(design, rewards, k)
     if log is None:
         return Chosen(np.empty(0, dtype=np.intp), True)
+    from sklearn.linear_model import orthogonal_mp, orthogonal_mp_gram
+
     n_rounds, width = log.design.shape
     d = design.block_size
     if n_rounds <= width:

@@ -157,6 +157,11 @@ def _same_in_law(ds: xr.Dataset) -> xr.DataArray:
     return abs(one[name] - other[name]) > allowed + 1e-9
 
 
+def _best_subset_recovery(ds: xr.Dataset) -> xr.DataArray:
+    """Greedy and convex methods may prefer a decoy the more, the longer the log."""
+    return _rises("recovery_probability", "n_rounds")(ds) & (ds["method"] == "best_subset")
+
+
 _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "phase_transition": {
         "recovery rises with rounds": _rises("recovery_probability", "n_rounds"),
@@ -237,5 +242,10 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "the share of large effects found rises with rounds": _rises("found_share", "n_rounds"),
         "needed rounds rise with the tail": _rises("rounds_needed", "tail_energy"),
         "regret falls with rounds": _rises("relative_regret", "n_rounds", -1),
+    },
+    "methods": {
+        "recovery by best subset rises with rounds": _best_subset_recovery,
+        "needed rounds rise with the quantile": _rises("rounds_needed", "quantile"),
+        "F1 is no less than exact recovery": _below("recovery_probability", "f1"),
     },
 }

@@ -13,6 +13,7 @@ import json
 import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,12 +29,21 @@ from sparseact.scenario import (
     Tail,
     Weights,
 )
-from sparseact.study.cell import Cell, merged
+from sparseact.study.cell import ORACLE, Cell, merged
 from sparseact.study.volatile import VOLATILE
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
-METHODS = (*SELECTIONS, "group_lasso")
+# Also the names of `sparseact.rivals.RIVALS`, likewise.
+RIVALS = (
+    "group_lasso",
+    "scalar_omp",
+    "screening",
+    "subspace_pursuit",
+    "best_subset",
+    "ridge",
+)
+METHODS = (*SELECTIONS, *RIVALS, ORACLE)
 
 LARGEST = 2**31 - 1  # what the axes of a dataset can number
 MOST_SUPPORTS = 100_000  # also `sparseact.bounds.MOST_SUPPORTS`
@@ -63,6 +73,7 @@ PolicyLevel = Annotated[float, Field(ge=0, le=STEEPEST)]
 TailEnergy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
+Setting = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9 .,=-]{0,39}$")]
 
 
 def _not_a_folder_of_another(label: str) -> str:
@@ -147,6 +158,7 @@ class Grid(_Model):
     n_rounds: Annotated[list[Positive], Some] | None = None
     scarce: Scarce | None = None
     trials: Positive | None = None
+    setting: Setting | None = None
     selection: Annotated[list[Method], Some] = ["correlation"]
 
     @model_validator(mode="after")
@@ -203,6 +215,8 @@ class Experiment(_Model):
     # Whether what it measures is relative to the noise.
     needs_noise: ClassVar[bool] = False
     methods: ClassVar[tuple[str, ...]] = SELECTIONS
+    # Whether its grids have names of their own.
+    by_setting: ClassVar[bool] = False
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raise a ValueError if the cells do not go together."""
@@ -295,7 +309,7 @@ class Coherence(Experiment):
     """How does recovery degrade as actions come to resemble each other?"""
 
     varies: ClassVar[frozenset[str]] = frozenset({"structure", "strength", "weights", "selection"})
-    methods: ClassVar[tuple[str, ...]] = METHODS
+    methods: ClassVar[tuple[str, ...]] = (*SELECTIONS, ORACLE)
 
     def check(self, cells: Sequence[Cell]) -> None:
         """The rival is compared with Block-OMP on the same logs, and the dataset holds one rule."""
@@ -526,6 +540,59 @@ class ApproximateSparsity(Experiment):
         return super().memory(cell, study) | decisions | _grams(cell)
 
 
+class Methods(Experiment):
+    """What would people use instead of Block-OMP, and is it better?"""
+
+    # Fresh latent states a trial, on which decisions are judged.
+    states: Annotated[int, Field(ge=100, le=10**7)]
+
+    varies: ClassVar[frozenset[str]] = frozenset(
+        {
+            "design",
+            "actions_per_round",
+            "n_actions",
+            "sparsity",
+            "latent_dim",
+            "noise_std",
+            "weights",
+            "structure",
+            "strength",
+            "policy",
+            "policy_level",
+            "selection",
+        }
+    )
+    methods: ClassVar[tuple[str, ...]] = (*SELECTIONS, *RIVALS)
+    by_setting: ClassVar[bool] = True
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """All methods of a setting see the same logs, and the paper's rule is among them."""
+        papers = {cell.label: cell for cell in cells if cell.selection == "correlation"}
+        for cell in cells:
+            paper = papers.get(cell.label)
+            if paper is None:
+                raise ValueError(
+                    f"setting {cell.label!r} needs selection 'correlation' too, for comparison"
+                )
+            if replace(cell, selection=paper.selection) != paper:
+                raise ValueError(
+                    f"setting {cell.label!r} must be one scenario, with the same rounds and trials "
+                    f"for all methods; {cell.selection!r} or 'correlation' has others"
+                )
+
+    def memory(self, cell: Cell, study: Study) -> dict[str, int]:
+        """Rivals take all columns of Ψ, their Gram matrix, or every support there is."""
+        one = cell.scenario
+        width = one.n_actions * one.latent_dim
+        asked = super().memory(cell, study) | _decisions(cell, study, self.states)
+        asked["Ψ and its Gram matrix"] = 40 * width * (width + cell.n_rounds[-1])
+        n = n_supports(one.n_actions, one.sparsity)
+        if cell.selection == "best_subset" and n <= MOST_SUPPORTS:
+            largest = max(one.n_actions**2, int(n))
+            asked["all supports"] = 8 * largest * (10 * one.latent_dim**2 + 6 * one.sparsity)
+        return asked
+
+
 class Experiments(_Model):
     """The experiments, each with its own keys."""
 
@@ -542,6 +609,7 @@ class Experiments(_Model):
     robustness: Robustness
     approximate_sparsity: ApproximateSparsity
     dynamic_actions: DynamicActions
+    methods: Methods
 
 
 class LogSize(_Model):
@@ -694,7 +762,13 @@ class Study(_Model):
                         f"{key}: arrives_after and since_arrival do not go with {name}"
                     )
                 n_rounds = _rounds(grid, scenario, key, experiment)
-                label = _label(grid, scenario)
+                if experiment.by_setting != (grid.setting is not None):
+                    raise ConfigError(
+                        f"{key}.setting: "
+                        + ("is required in" if experiment.by_setting else "does not go with")
+                        + f" {name}"
+                    )
+                label = grid.setting or _label(grid, scenario)
                 for selection in grid.selection:
                     # What the axes of a dataset can tell apart.
                     axes = [getattr(scenario, axis) for axis in (*_KINDS, *_AXES)]
@@ -869,11 +943,11 @@ def _explain(error: Any) -> str:
         return f"{path}: must be a section with keys of its own"
     given = error["input"]
     if error["type"] == "string_pattern_mismatch":
-        allowed = (
-            "may hold only a-z, 0-9 and -, at most 40 of them"
-            if path == "label"
-            else f"must be one of {', '.join(METHODS)}"
-        )
+        allowed = f"must be one of {', '.join(METHODS)}"
+        if path == "label":
+            allowed = "may hold only a-z, 0-9 and -, at most 40 of them"
+        elif path.endswith(".setting"):
+            allowed = "must be letters, digits, spaces and .,=- after a letter, at most 40 of them"
         return f"{path}: {allowed} (got {_shown(given)})"
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, dict | list) and given else f" (got {_shown(given)})"

@@ -27,6 +27,7 @@ _ENOUGH = 10
 # The experiment whose memory tells that of a stage; the others keep what all of them do.
 _KEEPS = {
     "decide": "decision_regret",
+    "rival": "methods",
     "dense": "sparsity_necessity",
     "diagnose": "coherence",
     "bound": "lower_bounds",

@@ -121,6 +121,7 @@ VARIABLES: dict[str, Variable] = {
     "stopping": Variable("str", "1", "how it is said how many actions to keep"),
     "departure": Variable("str", "1", "how the log departs from what the theory assumes"),
     "departure_size": Variable("float64", "1", "how far it departs", 0),
+    "setting": Variable("str", "1", "kind of log that methods are compared on"),
     "arrives_after": Variable("int32", "round", "rounds before the late actions appear", 0),
     "since_arrival": Variable("int32", "round", "rounds since the late actions appeared", 1),
     "method": Variable("str", "1", "rule of Block-OMP, or rival"),
@@ -145,6 +146,7 @@ VARIABLES: dict[str, Variable] = {
     "least_coverage": Variable(
         "int32", "round", "rounds in which the least used relevant action was used", 0
     ),
+    "converged": Variable("uint8", "1", "1 where the method came to rest", 0, 1),
     # tests of a scarce action, per trial
     "n_selected": Variable("int32", "1", "actions that the stopping rule keeps", 0),
     "missed": Variable("uint8", "1", "1 where the scarce action is not selected", 0, 1),
@@ -518,6 +520,35 @@ VARIABLES |= {
         "final_value_share",
         Variable("float64", "1", "value_share after the most rounds, least over the tail's energy"),
     ),
+    # methods
+    **_estimate("f1", _probability("F1 of the actions chosen, mean over trials")),
+    **_estimate(
+        "unconverged_share", _probability("share of trials in which the method did not converge")
+    ),
+    **_estimate(
+        "method_factor", _positive("1", "rounds needed over those of the paper's rule, same logs")
+    ),
+    **_estimate(
+        "recovery_gain",
+        Variable("float64", "1", "exact recovery less that by the paper's rule, same logs", -1, 1),
+    ),
+    **_estimate(
+        "f1_gain", Variable("float64", "1", "F1 less that by the paper's rule, same logs", -1, 1)
+    ),
+    **_estimate(
+        "rival_factor",
+        _positive("1", "least rounds needed by a rival over the least by a rule of Block-OMP"),
+    ),
+    **_estimate(
+        "rival_gain",
+        Variable(
+            "float64",
+            "1",
+            "exact recovery after the most rounds, best rival less best rule of Block-OMP",
+            -1,
+            1,
+        ),
+    ),
     # what a call takes, on one machine at one moment
     "log_size": _positive("byte", "size of the log in memory, in double precision"),
     "outcome": Variable("str", "1", "whether the calls were measured, and why not"),
@@ -584,12 +615,15 @@ KINDS: dict[str, Kind] = {
         },
     ),
     "rival": Kind(
-        "Recovery of the relevant actions in every trial of one scenario by the group lasso",
+        "What a method chooses in every trial of one scenario, and what that is worth",
         {
             **_axes("n_rounds"),
             **_each(_BY_LENGTH, "exact_recovery", "n_correct"),
             "selected": (*_BY_LENGTH, "step"),
+            **_each(_BY_LENGTH, "converged", "squared_error", "mean_regret"),
+            "best_value": ("trial",),
         },
+        optional=frozenset({"converged", "squared_error", "mean_regret", "best_value"}),
     ),
     "detection": Kind(
         "Tests of a scarce action in every trial of one scenario",
@@ -934,6 +968,26 @@ KINDS: dict[str, Kind] = {
             **_intervals(("tail", "n_rounds"), "break_even_energy"),
             **_intervals(("tail", "quantile"), "doubling_energy"),
             **_intervals(("tail",), "final_k_term_ratio", "final_value_share"),
+        },
+    ),
+    "methods": Kind(
+        "Block-OMP and what people would use instead, on the same logs",
+        {
+            **_axes("setting", "method", "n_rounds", "quantile"),
+            "n_trials": ("setting",),
+            **_intervals(
+                ("setting", "method", "n_rounds"),
+                "recovery_probability",
+                "f1",
+                "relative_error",
+                "relative_regret",
+                "unconverged_share",
+                "recovery_gain",
+                "f1_gain",
+            ),
+            **_intervals(("setting", "method", "quantile"), "rounds_needed", "method_factor"),
+            **_intervals(("setting", "quantile"), "rival_factor"),
+            **_intervals(("setting",), "rival_gain"),
         },
     ),
     "method_costs": Kind(

@@ -11,7 +11,7 @@ from sklearn.isotonic import isotonic_regression
 
 from sparseact.curves import interval
 from sparseact.design import Floats
-from sparseact.study.cell import Cell
+from sparseact.study.cell import ORACLE, Cell
 from sparseact.study.experiments.grid import (
     Arrays,
     Read,
@@ -28,7 +28,7 @@ from sparseact.study.experiments.grid import (
     take,
 )
 
-CONVEX = "group_lasso"
+CONVEX = ORACLE
 KINDS_OF_FALSE = ("decoy", "other")
 # "Below 1" for the claim, at some distance from the edge.
 BELOW = 0.9
