@@ -80,7 +80,8 @@ def enumerated(log: Standardised, k: int) -> Ints:
 def spliced(log: Standardised, k: int) -> Ints:
     """(m,) what abess settles on, at most k blocks, ascending.
 
-    Of 1, 2 … k blocks, each number starting from the last: from k at once it ends in worse optima.
+    Of 1, 2 … k blocks, each number starting from the last, and with all others as candidates to
+    swap for: from k at once, or with 128 candidates as by default, it ends in worse optima.
     """
     try:
         from abess.linear import LinearRegression
@@ -96,6 +97,7 @@ def spliced(log: Standardised, k: int) -> Ints:
         fit_intercept=False,
         ic_type="gic",
         ic_coef=0.0,  # of these the best fit
+        important_search=0,
         thread=1,
     )
     model.fit(log.design.to_dense(), log.rewards, is_normal=False)

@@ -146,13 +146,15 @@ def _last_of_best(of: Sequence[_Outcome]) -> Floats:
 def _least(of: Sequence[_Outcome], i: int, quantile: float) -> tuple[float, Floats]:
     """The least rounds needed by some methods, and the same in every replicate (r,).
 
-    Infinite where all of them clearly need more than there were; NaN where that is not known.
+    Methods whose curve does not get there within the rounds tried do not count, unless they begin
+    above it: then the least is not known, and NaN. Infinite where all clearly need more than there
+    were.
     """
     values = [float(one.needed[0][0][i]) for one in of]
     beyond = [bool(np.isfinite(one.needed[0][1][i])) for one in of]
     drawn = np.array([one.needed[1][i] for one in of])
     for one, value in zip(of, values, strict=True):
-        if np.isnan(value) and one.exact[:, -1].mean() >= quantile:  # before the first rounds
+        if np.isnan(value) and one.exact[:, 0].mean() >= quantile:  # fewer than the first
             return float("nan"), drawn[0]
     least = np.where(np.isnan(drawn), np.inf, drawn).min(axis=0)
     if np.isfinite(values).any():
