@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -128,11 +130,17 @@ def _call(
     seconds: float,
 ) -> None:
     """Call, and say what each call took; None when all is said."""
+    # Without a word it ends where the run is stopped, and by itself where that was killed.
+    for one in (signal.SIGINT, signal.SIGPIPE, signal.SIGALRM):
+        signal.signal(one, signal.SIG_DFL)
+    patience = math.ceil(_BETWEEN + seconds)
+    signal.alarm(patience)
     gc.freeze()  # what is inherited need not be looked at again before every call
     try:
         work(*warm_up)
         spent, number = 0.0, 0
         while number < repeats and spent <= seconds:
+            signal.alarm(patience)
             arguments = given()
             there.send(_BEGINS)
             before = memory.settle()
