@@ -1287,6 +1287,7 @@ def test_methods_are_held_against_the_papers_rule_on_the_same_logs(tmp_path):
     ds = on_disk(tmp_path, "methods", ds)
     assert ds["method"].values.tolist() == [*needed]
     assert ds["n_trials"].values.tolist() == [TRIALS]
+    assert (ds["n_actions"].values.tolist(), ds["sparsity"].values.tolist()) == ([32], [2])
     for method, at in needed.items():
         place = {"setting": "plain", "method": method}
         share = expit(STEEP * np.log(np.array(rounds) / at))

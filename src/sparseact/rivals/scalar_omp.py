@@ -16,8 +16,8 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
 
     Columns have unit norm, as scikit-learn's solver wants them (Rubinstein, Zibulevsky and Elad
     2008), and compete one by one; what an action's chosen columns weigh together decides in the
-    end. So k·d columns are as many as the blocks of k actions have, and can be of k·d actions; to stop
-    as soon as they are of k actions, or go on to 2k·d, finds the relevant ones less often.
+    end. k·d columns are as many as k actions have, and can be of as many actions. To stop as soon
+    as they are of k actions, or to go on to 2k·d, mostly finds fewer of the relevant ones.
 
     Parameters
     ----------

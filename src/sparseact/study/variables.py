@@ -974,7 +974,7 @@ KINDS: dict[str, Kind] = {
         "Block-OMP and what people would use instead, on the same logs",
         {
             **_axes("setting", "method", "n_rounds", "quantile"),
-            "n_trials": ("setting",),
+            **_each(("setting",), "n_trials", "n_actions", "sparsity"),
             **_intervals(
                 ("setting", "method", "n_rounds"),
                 "recovery_probability",

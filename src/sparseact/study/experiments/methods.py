@@ -66,10 +66,13 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
             cell.selection: _collect_one(ds, cell, read("rival", cell), settings)
             for cell in of_setting
         }
-        ds["n_trials"].loc[{"setting": setting}] = of_setting[0].trials
+        one = of_setting[0]
+        ds["n_trials"].loc[{"setting": setting}] = one.trials
+        ds["n_actions"].loc[{"setting": setting}] = one.scenario.n_actions
+        ds["sparsity"].loc[{"setting": setting}] = one.scenario.sparsity
         for cell in of_setting:
             _put_gains(ds, cell, outcomes, settings)
-        _put_best(ds, of_setting[0], outcomes, settings)
+        _put_best(ds, one, outcomes, settings)
     return ds
 
 
