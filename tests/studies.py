@@ -14,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from sparseact.study.volatile import is_volatile
+
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
 PARTS += ("config", "workflow", "profiles", "src", "notebooks")
 # No test waits longer than this for a run, in seconds.
@@ -168,9 +170,19 @@ TINY = yaml.safe_load(
             trials: 8
             selection: [correlation, screening, ridge]
             n_rounds: [4, 16, 64]
+    method_costs:
+      sparsity: 1
+      latent_dim: 2
+      sizes:
+        - {n_actions: 8, n_rounds: 32}
+        - {n_actions: 16, n_rounds: 64}
+      repeats: 2
+      seconds: 1.0
     """
 )
 EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond")
+# Datasets, and pages, of what is measured by a clock.
+TIMED = ("method_costs",)
 # How many files each stage leaves.
 STAGES = {
     "simulate": 19,
@@ -239,12 +251,13 @@ class Study:
         return counts
 
     def products(self):
-        """Every dataset, figure and page, and its bytes; not the time, the host and such."""
+        """Every dataset, figure and page, and its bytes, but for what is volatile."""
         found = {}
         for top in ("results", "reports"):
             for path in sorted((self.folder / top).rglob("*")):
-                if path.is_file() and path.name != "manifest.volatile.json":
-                    found[str(path.relative_to(self.folder))] = path.read_bytes()
+                name = str(path.relative_to(self.folder))
+                if path.is_file() and not is_volatile(name):
+                    found[name] = path.read_bytes()
         return found
 
 
@@ -360,6 +373,11 @@ def assert_same(study, other):
 def notebooks(study):
     """Names of the notebooks that are rendered."""
     return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
+
+
+def page_of(name):
+    """Where the page of a notebook is, but for its suffix."""
+    return f"reports/tiny/volatile/{name}" if name in TIMED else f"reports/tiny/{name}"
 
 
 def claims_of(study):

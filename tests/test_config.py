@@ -146,6 +146,12 @@ BASE = yaml.safe_load(
         states: 100
         grids:
           - {<<: *plain, noise_std: [0.5], setting: easy, selection: [correlation, ridge]}
+    method_costs:
+      sparsity: 2
+      latent_dim: 2
+      sizes: [{n_actions: 8, n_rounds: 32}, {n_actions: 16, n_rounds: 64}]
+      repeats: 2
+      seconds: 1.0
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -211,6 +217,9 @@ def test_the_committed_configuration_and_its_quick_cut_load(root):
     )
     study, cut = load_study(full), load_study(updated(full, quick))
     assert study.label != cut.label
+    for one in (study, cut):
+        sizes = [scenario.n_actions for scenario in one.method_costs.scenarios(one)]
+        assert sizes == [size.n_actions for size in one.method_costs.sizes]
     for one in (study, cut):
         for experiment in Experiments.model_fields:
             names = [cell.name for cell in one.cells(experiment)]
@@ -454,6 +463,27 @@ WRONG = [
     *(
         ({"label": label}, "label: may hold only a-z, 0-9 and -")
         for label in ("a/b", "../up", "..", "a.b", "Quick", "two words", "x\n", "x" * 41)
+    ),
+    ({"label": "volatile"}, "label: is where a study without a label keeps what no two runs share"),
+    # what the methods cost
+    ({"method_costs": ...}, "method_costs: this key is required"),
+    ({"method_costs.sizes": []}, "method_costs.sizes: List should have at least 1 item"),
+    ({"method_costs.repeats": 0}, "method_costs.repeats: Input should be greater than or equal"),
+    ({"method_costs.seconds": 0.0}, "method_costs.seconds: Input should be greater than 0"),
+    (
+        {"method_costs.sizes[1].n_actions": 8},
+        "method_costs: n_actions of its sizes must ascend (got [8, 8])",
+    ),
+    ({"method_costs.sizes[0].trials": 8}, "method_costs.sizes[0].trials: unknown key"),
+    ({"method_costs.sparsity": 9}, "method_costs.sizes[0]: sparsity k=9 must not exceed"),
+    (
+        {"method_costs.sizes[1].n_rounds": 3},
+        "method_costs.sizes[1].n_rounds: must be at least k·d = 4 to fit the weights",
+    ),
+    (
+        {"method_costs.sizes[1].n_actions": 10**6},
+        "method_costs.sizes[1] takes about 1.19e+05 GiB of memory in one job, most of it for its "
+        "Gram matrix",
     ),
     # duplicates
     ({f"{GRID}.n_actions": [16, 16]}, f"{GRID}: n_actions names a value twice: [16, 16]"),
@@ -720,7 +750,7 @@ def test_the_message_names_every_key_at_fault():
 
 def test_an_empty_configuration_names_what_is_required():
     message = message_of({})
-    for key in ("label", "seed", "trials", "experiments"):
+    for key in ("label", "seed", "trials", "experiments", "method_costs"):
         assert f"{key}: this key is required" in message
 
 

@@ -56,6 +56,7 @@ def finished(root, tmp_path, monkeypatch):
         "python": "3.11.7",
         "packages": {"snakemake": "9.27.1"},
         "commit": None,
+        "artefacts": {},
     }
     for path, content in zip(RESULTS, (told, ran), strict=True):
         Path(path).write_text(json.dumps(content))

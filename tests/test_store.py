@@ -64,7 +64,7 @@ def small(kind):
     for name, dims in KINDS[kind].variables.items():
         variable, shape = VARIABLES[name], (2,) * len(dims)
         if variable.dtype == "str":
-            arrays[name] = np.array(["one", "a longer µ"])
+            arrays[name] = np.resize(np.array(["one", "a longer µ"]), shape)
         elif variable.dtype == "ids":
             arrays[name] = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
         else:

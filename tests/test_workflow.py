@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 
 from sparseact.study import store
-from studies import EXPERIMENTS, STAGES, TINY, claims_of, edit, notebooks
+from studies import EXPERIMENTS, STAGES, TIMED, TINY, claims_of, edit, notebooks, page_of
 from test_fuzz import mutated
 
 # One worker, which runs the study that they share once.
@@ -27,7 +27,8 @@ def test_it_leaves_datasets_figures_and_pages(study):
     for name in ("index.html", "claims.html", "claims.json"):
         assert f"reports/tiny/{name}" in products
     for name in notebooks(study):
-        assert f"reports/tiny/{name}.html" in products
+        assert (f"{page_of(name)}.html" in products) == (name not in TIMED)
+        assert (study.folder / f"{page_of(name)}.html").exists()
     for figure in {"rounds_needed", *(claim["figure"] for claim in claims_of(study))}:
         for suffix in ("pdf", "svg", "png"):
             assert f"reports/tiny/figures/{figure}.{suffix}" in products
@@ -49,17 +50,24 @@ def test_a_second_run_has_nothing_to_do(study):
 
 def test_links_of_the_index_lead_somewhere(study):
     reports = study.folder / "reports/tiny"
-    for page in reports.glob("*.html"):
+    pages = [*reports.rglob("*.html")]
+    assert {page.parent for page in pages} == {reports, reports / "volatile"}
+    for page in pages:
         for link in re.findall(r'(?:href|src)="([^"]+)"', page.read_text()):
             target, _, anchor = link.partition("#")
             if target and not target.startswith("data:"):
-                assert (reports / target).exists(), f"{page.name}: {link}"
+                assert (page.parent / target).exists(), f"{page.name}: {link}"
                 if anchor:
-                    assert f'id="{anchor}"' in (reports / target).read_text(), link
+                    assert f'id="{anchor}"' in (page.parent / target).read_text(), link
 
 
 def test_pages_are_self_contained_and_say_nothing_of_this_machine(study):
-    for name, content in study.products().items():
+    volatile = {
+        str(path.relative_to(study.folder)): path.read_bytes()
+        for path in (study.folder / "reports/tiny/volatile").rglob("*.*")
+    }
+    assert len(volatile) > 5
+    for name, content in (study.products() | volatile).items():
         if name.endswith((".html", ".ipynb", ".json", ".svg")):
             text = content.decode()
             assert str(study.folder) not in text, name
@@ -67,7 +75,7 @@ def test_pages_are_self_contained_and_say_nothing_of_this_machine(study):
         if name.endswith(".html"):
             assert not re.search(r'(src|href)="https?://', text), name
     for name in notebooks(study):
-        executed = json.loads((study.folder / f"reports/tiny/{name}.ipynb").read_text())
+        executed = json.loads((study.folder / f"{page_of(name)}.ipynb").read_text())
         streams = [
             out
             for cell in executed["cells"]
@@ -155,16 +163,54 @@ def test_the_manifest_tells_what_made_everything(study):
 
 
 def test_executed_notebooks_name_their_inputs(study):
-    products = study.products()
     for name in notebooks(study):
-        executed = json.loads(products[f"reports/tiny/{name}.ipynb"])
+        executed = json.loads((study.folder / f"{page_of(name)}.ipynb").read_text())
         origin = executed["metadata"]["sparseact"]["origin"]
         for what, digest in origin.items():
             if what.endswith(" (sha256)"):
                 path = study.folder / what.removesuffix(" (sha256)")
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
-                assert digest in products[f"reports/tiny/{name}.html"].decode()
+                assert digest in (study.folder / f"{page_of(name)}.html").read_text()
         assert any(what.endswith(".nc (sha256)") for what in origin)
+
+
+def test_what_is_volatile_stands_apart_and_is_held_against_nothing(copy, tmp_path):
+    results = copy.folder / "results/tiny"
+    steady = json.loads((results / "manifest.json").read_text())["artefacts"]
+    volatile = json.loads((results / "manifest.volatile.json").read_text())["artefacts"]
+    path = results / "volatile/method_costs.nc"
+    costs, page = (
+        "results/tiny/volatile/method_costs.nc",
+        "reports/tiny/volatile/method_costs.html",
+    )
+    assert {costs, page} <= volatile.keys()
+    assert not [one for one in steady if "volatile" in one]
+    assert volatile[costs]["sha256"] == store.sha256(path)
+    index = (copy.folder / "reports/tiny/index.html").read_text()
+    assert 'href="volatile/method_costs.html"' in index
+    # Another run has other numbers there, and that is no difference.
+    arrays, told = store.load(path)
+    arrays["call_time"] *= 2
+    store.write(path, "method_costs", arrays, told)
+    shutil.copy(results / "manifest.json", tmp_path / "theirs.json")
+    done = copy.run("verify", AGAINST=str(tmp_path / "theirs.json"))
+    assert done.returncode == 0, done.stderr
+    assert "method_costs" not in done.stderr
+    # But it is packed only as the run left it.
+    done = copy.run("crate")
+    assert done.returncode != 0
+    assert f"{costs} has changed since the study finished" in done.stderr
+    # And measured again, nothing else is done but what shows it.
+    path.unlink()
+    due = ("method_costs", "render_method_costs", "index", "manifest", "all")
+    assert copy.planned() == dict.fromkeys(due, 1)
+    before = copy.products()
+    done = copy.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert copy.products() == before
+    again = json.loads((results / "manifest.volatile.json").read_text())["artefacts"]
+    assert again[costs]["sha256"] not in (volatile[costs]["sha256"], "")
+    assert again[costs]["code_digest"] == volatile[costs]["code_digest"]
 
 
 def changed(experiment="phase_transition", **grid):
@@ -344,6 +390,9 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     assert copy.planned() == expected
     edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
     expected |= {"detect": 1, "bound": 1, "collect_coverage": 1, "collect_lower_bounds": 1}
+    # Best subset counts sets of actions.
+    expected |= {"rival": STAGES["rival"], "collect_coherence": 1, "collect_methods": 1}
+    expected |= {"method_costs": 1}
     assert copy.planned() == expected
     edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")
     expected |= {stage: STAGES[stage] for stage in ("recover", "stop", "follow")}
@@ -351,7 +400,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     expected |= COLLECTED
     assert copy.planned() == expected
     edit(copy.folder / "workflow/scripts/_job.py", "level=logging.INFO", "level=logging.DEBUG")
-    assert copy.planned() == STAGES | COLLECTED | judged
+    assert copy.planned() == STAGES | COLLECTED | judged | {"method_costs": 1}
 
 
 COLLECTED = {f"collect_{name}": 1 for name in TINY["experiments"]}

@@ -18,6 +18,7 @@ from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
 from sparseact.study.origin import origin
 from sparseact.study.variables import kind_digest
+from sparseact.study.volatile import VOLATILE
 from sparseact.study.workplace import (
     WorkplaceError,
     hold,
@@ -123,6 +124,8 @@ STAGES = {
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
 EXPERIMENTS = (*STAGES, "scaling_law", "beyond")
+# What is measured by a clock: datasets, each with a page of its name, that no two runs share.
+TIMED = ("method_costs",)
 # What a stage needs from another before it.
 NEEDS = {"refit": "recover", "decide": "recover"}
 
@@ -282,14 +285,24 @@ def needs_of(name):
     }
 
 
+def within(top, name):
+    """The folder of what a final dataset, or the notebook of that name, leaves."""
+    return f"{top}/{VOLATILE}" if name in TIMED else top
+
+
 def receipt_of(rule):
     """Where a rule says what it left, if that cannot say itself whose it is."""
-    return f"{RESULTS}/receipts/{rule}.json"
+    return f"{within(RESULTS, rule.removeprefix('render_'))}/receipts/{rule}.json"
+
+
+def dataset_of(name):
+    """Where a final dataset is."""
+    return f"{within(RESULTS, name)}/{name}.nc"
 
 
 def origins_of(experiments):
     """The origins of some final datasets."""
-    return {name: ORIGINS[f"{RESULTS}/{name}.nc"] for name in experiments}
+    return {name: ORIGINS[dataset_of(name)] for name in experiments}
 
 
 def jobs():

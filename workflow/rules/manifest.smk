@@ -2,7 +2,8 @@
 #   takes   everything: the files of all stages, the datasets, the report
 #   leaves  results/manifest.json: each file's digest, values and origin; the digests of the lock,
 #           the claims and the notebooks; the whole configuration
-#           results/manifest.volatile.json: when, where and in which environment it was made
+#           results/manifest.volatile.json: when, where and in which environment it was made, and
+#           the same of each file that is volatile
 
 # Rules that leave files which do not tell themselves whose they are.
 RECEIPTS = {
@@ -14,16 +15,17 @@ RECEIPTS = {
         "index",
     )
 }
-# Every file that the study leaves, and the rule that makes it.
+# Every file that the study leaves, volatile or not, and the rule that makes it.
 MADE_BY = {
     **{path_at(stage, piece): stage for stage, piece in PIECES},
     **{f"{RESULTS}/{experiment}.nc": f"collect_{experiment}" for experiment in STAGES},
     f"{RESULTS}/scaling_law.nc": "scaling_law",
     f"{RESULTS}/beyond.nc": "beyond",
+    **{dataset_of(one): one for one in TIMED},
     f"{RESULTS}/checks.json": "check",
     f"{REPORTS}/claims.json": "judge",
     **{
-        f"{REPORTS}/{name}": f"render_{notebook}"
+        f"{within(REPORTS, notebook)}/{name}": f"render_{notebook}"
         for notebook, of_notebook in NOTEBOOKS.items()
         for name in (
             f"{notebook}.ipynb",

@@ -86,6 +86,13 @@ NOTEBOOKS = {
         "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
     },
 }
+NOTEBOOKS |= {
+    # What is measured by a clock stays apart.
+    "method_costs": {
+        "experiments": ("method_costs",),
+        "figures": ("call_time", "call_memory"),
+    },
+}
 FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
 TEMPLATES = [
@@ -93,9 +100,9 @@ TEMPLATES = [
     for name in ("page", "notebook", "claims", "index")
 ]
 FIGURES = [
-    f"{REPORTS}/figures/{figure}.{suffix}"
-    for notebook in NOTEBOOKS.values()
-    for figure in notebook["figures"]
+    f"{within(REPORTS, notebook)}/figures/{figure}.{suffix}"
+    for notebook, of_notebook in NOTEBOOKS.items()
+    for figure in of_notebook["figures"]
     for suffix in FORMATS
 ]
 
@@ -108,26 +115,24 @@ for notebook, of_notebook in NOTEBOOKS.items():
             notebook=f"notebooks/{notebook}.ipynb",
             claims=rules.judge.output.claims,
             judged=rules.judge.output.receipt,
-            datasets=expand(
-                f"{RESULTS}/{{experiment}}.nc", experiment=of_notebook["experiments"]
-            ),
+            datasets=[dataset_of(one) for one in of_notebook["experiments"]],
         output:
-            notebook=f"{REPORTS}/{notebook}.ipynb",
+            notebook=f"{within(REPORTS, notebook)}/{notebook}.ipynb",
             page=report(
-                f"{REPORTS}/{notebook}.html",
+                f"{within(REPORTS, notebook)}/{notebook}.html",
                 caption=f"../report/report_{notebook}.rst",
                 category="Reports",
             ),
             pictures=[
                 report(
-                    f"{REPORTS}/figures/{figure}.svg",
+                    f"{within(REPORTS, notebook)}/figures/{figure}.svg",
                     caption=f"../report/{figure}.rst",
                     category="Figures",
                 )
                 for figure in of_notebook["figures"]
             ],
             more=expand(
-                f"{REPORTS}/figures/{{figure}}.{{suffix}}",
+                f"{within(REPORTS, notebook)}/figures/{{figure}}.{{suffix}}",
                 figure=of_notebook["figures"],
                 suffix=[suffix for suffix in FORMATS if suffix != "svg"],
             ),
@@ -143,7 +148,13 @@ for notebook, of_notebook in NOTEBOOKS.items():
         params:
             job={
                 "title": notebook.replace("_", " ").capitalize(),
-                "parameters": {"results": RESULTS, "reports": REPORTS},
+                "parameters": {
+                    "results": within(RESULTS, notebook),
+                    "reports": within(REPORTS, notebook),
+                },
+                "index": os.path.relpath(
+                    f"{REPORTS}/index.html", within(REPORTS, notebook)
+                ),
                 "origins": origins_of(of_notebook["experiments"]),
                 "judged_by": CODE["judge"],
                 "code": code_of(
@@ -169,7 +180,7 @@ rule index:
     input:
         claims=rules.judge.output.claims,
         judged=rules.judge.output.receipt,
-        pages=expand(f"{REPORTS}/{{notebook}}.html", notebook=NOTEBOOKS),
+        pages=[f"{within(REPORTS, one)}/{one}.html" for one in NOTEBOOKS],
     output:
         page=report(
             f"{REPORTS}/index.html", caption="../report/index.rst", category="Reports"
@@ -192,10 +203,17 @@ rule index:
         job={
             "results": RESULTS,
             "experiments": EXPERIMENTS,
-            "notebooks": {name: spec["figures"] for name, spec in NOTEBOOKS.items()},
+            "notebooks": {
+                name: spec["figures"]
+                for name, spec in NOTEBOOKS.items()
+                if name not in TIMED
+            },
+            "volatile": {name: NOTEBOOKS[name]["figures"] for name in TIMED},
             "formats": FORMATS,
             "judged_by": CODE["judge"],
-            "code": code_of("index", "index.py", kinds=EXPERIMENTS, also=TEMPLATES),
+            "code": code_of(
+                "index", "index.py", kinds=[*EXPERIMENTS, *TIMED], also=TEMPLATES
+            ),
         },
     script:
         "../scripts/index.py"

@@ -7,7 +7,9 @@ from sparseact.study import crate, manifest
 
 with job(snakemake) as params:
     told = manifest.read(params["contents"]["manifest"])
-    wrong = [*manifest.changes(told, **params["now"]), *manifest.mismatches(told)]
+    volatile = manifest.read_volatile(params["contents"]["volatile"])
+    wrong = [*manifest.changes(told, **params["now"])]
+    wrong += [sentence for one in (told, volatile) for sentence in manifest.mismatches(one)]
     if wrong:
         raise manifest.ManifestError("\n".join(wrong))
     crate.write(params["crate"], **params["contents"])

@@ -16,7 +16,11 @@ with job(snakemake) as params:
     }
     store.write_text(snakemake.output.claims, report.claims_page(verdicts, **where))
     page = report.index_page(
-        verdicts, formats=params["formats"], experiments=params["experiments"], **where
+        verdicts,
+        formats=params["formats"],
+        experiments=params["experiments"],
+        volatile=params["volatile"],
+        **where,
     )
     store.write_text(snakemake.output.page, page)
     left = [snakemake.output.page, snakemake.output.claims]

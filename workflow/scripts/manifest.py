@@ -10,6 +10,7 @@ from pathlib import Path
 
 from _job import job
 from sparseact.study import manifest, receipt, store
+from sparseact.study.volatile import is_volatile
 
 
 def commit():
@@ -56,7 +57,7 @@ with job(snakemake) as params:
     told = {
         "sources": {path: store.sha256(path) for path in snakemake.input.sources},
         "configuration": params["configuration"],
-        "artefacts": artefacts,
+        "artefacts": {path: one for path, one in artefacts.items() if not is_volatile(path)},
     }
     write(snakemake.output.manifest, told)
     volatile = {
@@ -69,5 +70,6 @@ with job(snakemake) as params:
         },
         "commit": commit(),
         "durations": durations(params["logs"]),
+        "artefacts": {path: one for path, one in artefacts.items() if is_volatile(path)},
     }
     write(snakemake.output.volatile, volatile)

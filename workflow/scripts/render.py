@@ -36,6 +36,7 @@ with job(snakemake) as params, private:
             **{f"{path} (sha256)": store.sha256(path) for path in read},
             "code (digest)": params["code"],
         },
+        index=params["index"],
         failed=Path(snakemake.log[0]).with_suffix(".ipynb"),
     )
     left = {*snakemake.output} - {snakemake.output.receipt}

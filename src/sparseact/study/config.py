@@ -30,6 +30,7 @@ from sparseact.scenario import (
     Weights,
 )
 from sparseact.study.cell import ORACLE, Cell, merged
+from sparseact.study.volatile import VOLATILE
 
 # Also `sparseact.rules.Selection`, which is too heavy to import here; a test keeps them the same.
 SELECTIONS = ("correlation", "whitened", "least_squares")
@@ -73,6 +74,12 @@ TailEnergy = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterVal
 Some = Field(min_length=1, max_length=1000)
 Method = Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")]
 Setting = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9 .,=-]{0,39}$")]
+
+
+def _not_a_folder_of_another(label: str) -> str:
+    if label == VOLATILE:
+        raise ValueError("is where a study without a label keeps what no two runs share")
+    return label
 
 
 _UNKNOWN = "unknown key; config/README.md lists the keys there are"
@@ -631,10 +638,68 @@ class Experiments(_Model):
     methods: Methods
 
 
+class LogSize(_Model):
+    """A log: M actions, T rounds."""
+
+    n_actions: NActions
+    n_rounds: Positive
+
+
+class MethodCosts(_Model):
+    """What the methods cost: the logs they are timed on, and what a call may take."""
+
+    sparsity: Positive
+    latent_dim: Positive
+    sizes: Annotated[list[LogSize], Field(min_length=1, max_length=20)]
+    repeats: Annotated[int, Field(ge=1, le=1000)]
+    seconds: Annotated[float, Field(gt=0, le=3600)]
+
+    @model_validator(mode="after")
+    def _ascend(self) -> Self:
+        n_actions = [one.n_actions for one in self.sizes]
+        if sorted(set(n_actions)) != n_actions:
+            raise ValueError(f"n_actions of its sizes must ascend (got {_shown(n_actions)})")
+        return self
+
+    def scenarios(self, study: Study) -> tuple[Scenario, ...]:
+        """The scenario behind each log.
+
+        Raises
+        ------
+        ConfigError
+            If one cannot be, or its log is too large or too short for its weights.
+        """
+        return tuple(self._scenario(place, study) for place in range(len(self.sizes)))
+
+    def _scenario(self, place: int, study: Study) -> Scenario:
+        size, key = self.sizes[place], f"method_costs.sizes[{place}]"
+        try:
+            scenario = Scenario(
+                design="signed",
+                n_actions=size.n_actions,
+                sparsity=self.sparsity,
+                latent_dim=self.latent_dim,
+                signal=study.signal,
+                noise_std=study.noise_std,
+                weights=study.weights,
+            )
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from None
+        least = self.sparsity * self.latent_dim
+        if size.n_rounds < least:
+            raise ConfigError(f"{key}.n_rounds: must be at least k·d = {least} to fit the weights")
+        width = size.n_actions * self.latent_dim
+        parts = {"Ψ": 24 * width * size.n_rounds, "its Gram matrix": 32 * width * width}
+        _check_memory(key, parts)
+        return scenario
+
+
 class Study(_Model):
     """The whole configuration."""
 
-    label: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,40}$")]
+    label: Annotated[
+        str, Field(pattern=r"^[a-z0-9-]{0,40}$"), AfterValidator(_not_a_folder_of_another)
+    ]
     seed: Seed
     trials: Positive
     trials_per_job: Positive | None = None
@@ -646,6 +711,7 @@ class Study(_Model):
     ]
     bootstrap: Annotated[int, Field(ge=20, le=10**5)]
     experiments: Experiments
+    method_costs: MethodCosts
 
     @model_validator(mode="after")
     def _quantiles_differ(self) -> Self:
@@ -817,6 +883,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
                 f"most {MOST_CELLS} are possible"
             )
         _check_memory(f"experiments.{name}.grids", study.dataset_memory(name, of_experiment))
+    study.method_costs.scenarios(study)
     return study
 
 

@@ -87,11 +87,13 @@ def write(
     """
     ran = json.loads(Path(volatile).read_text(encoding="utf-8"))
     cited = yaml.safe_load(Path(citation).read_text(encoding="utf-8"))
-    made = json.loads(Path(manifest).read_text(encoding="utf-8"))["artefacts"]
+    told = json.loads(Path(manifest).read_text(encoding="utf-8"))
+    made = {**told["artefacts"], **ran["artefacts"]}
     left = {
         **{name: f"Made by rule {made[name]['rule']}" for name in results},
         manifest: "Every artefact of the study: its digest, its values and what made it",
-        volatile: "When, where and with which packages the study ran, and how long its jobs took",
+        volatile: "When, where and with which packages the study ran, how long its jobs took, and "
+        "what was measured by a clock",
     }
     files = _files([workflow, *sources, *inputs, *left])
 

@@ -2,6 +2,7 @@
 
 Bytes are told by SHA-256, values as :mod:`sparseact.study.values` tells them, so that two runs can
 be compared from their manifests alone. Where the files of both are at hand, these are compared.
+What is volatile (:mod:`sparseact.study.volatile`) stands in a file of its own and is not compared.
 """
 
 from __future__ import annotations
@@ -86,6 +87,24 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ManifestError(f"{path} is not the manifest of a study") from None
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    return told
+
+
+def read_volatile(path: str | Path) -> dict[str, Any]:
+    """The volatile part of a manifest, which also lists the files that are volatile.
+
+    Raises
+    ------
+    ManifestError
+        If there is none, or it is something else.
+    """
+    try:
+        told: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        _ = [(entry["sha256"], entry["rule"]) for entry in told["artefacts"].values()]
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ManifestError(f"{path} is not the volatile part of a manifest") from None
     return told
 
 

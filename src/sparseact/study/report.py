@@ -20,6 +20,7 @@ from traitlets.config import Config
 from sparseact.study.ledger import CONDITIONAL, OPEN, REFUTED, SUPPORTED, evidence
 from sparseact.study.store import atomic, write_text
 from sparseact.study.variables import KINDS
+from sparseact.study.volatile import VOLATILE
 
 _TEMPLATES = Environment(
     loader=PackageLoader("sparseact.study"),
@@ -50,6 +51,7 @@ def render(
     parameters: Mapping[str, Any],
     origin: Mapping[str, str],
     failed: str | Path,
+    index: str = "index.html",
 ) -> None:
     """Execute a notebook in this environment's own kernel and make a page of it.
 
@@ -71,6 +73,8 @@ def render(
         into the executed notebook's metadata and to the foot of the page.
     failed : path
         Where a notebook that raised is left for inspection.
+    index : str
+        The page that links everything, as seen from the page.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def render(
     # Claims link to their figure: each picture is known by its alternative text.
     body = re.sub(r'<img(?=[^>]*alt="([^"]+)")', _anchored, body)
     template = _TEMPLATES.get_template("notebook.html.j2")
-    write_text(page, template.render(title=title, body=body, origin=origin))
+    write_text(page, template.render(title=title, body=body, origin=origin, index=index))
 
 
 def _anchored(tag: re.Match[str]) -> str:
@@ -176,6 +180,7 @@ def index_page(
     formats: Sequence[str],
     experiments: Sequence[str],
     results: str,
+    volatile: Mapping[str, Sequence[str]],
 ) -> str:
     """HTML page that links notebooks, claims, figures and datasets.
 
@@ -191,6 +196,8 @@ def index_page(
         Names of the datasets.
     results : str
         Folder of the datasets, as seen from the page.
+    volatile : mapping
+        Name of each volatile dataset with a page of the same name, and the figures on that.
     """
     return _TEMPLATES.get_template("index.html.j2").render(
         title="Sparse action discovery: the study",
@@ -198,5 +205,8 @@ def index_page(
         notebooks=notebooks,
         formats=formats,
         experiments={name: KINDS[name].title for name in experiments},
+        volatile=volatile,
+        folder=VOLATILE,
+        titles={name: KINDS[name].title for name in volatile},
         results=results,
     )

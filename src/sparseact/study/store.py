@@ -5,7 +5,8 @@ can bear a result's name. It ends with a seal, the digest of all that stands bef
 no longer looks. The seal is checked before anything else looks at the file, so that damage is
 refused wherever it struck; every numeric array has a Fletcher-32 checksum besides, for other tools.
 What a file holds is checked against the registry (:mod:`sparseact.study.variables`) both ways. No
-clock, host or path goes into a file.
+clock, host or path goes into a file; but for a clock's into what is volatile
+(:mod:`sparseact.study.volatile`).
 """
 
 from __future__ import annotations

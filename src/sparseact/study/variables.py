@@ -71,6 +71,19 @@ def _estimate(name: str, value: Variable) -> dict[str, Variable]:
     }
 
 
+def _range(name: str, value: Variable) -> dict[str, Variable]:
+    """A variable, and the least and the most of what it is taken from."""
+    return {
+        name: value,
+        **{
+            f"{name}_{end}": Variable(
+                value.dtype, value.units, f"{value.long_name}: {end}", value.low, value.high
+            )
+            for end in ("least", "most")
+        },
+    }
+
+
 def _positive(units: str, long_name: str) -> Variable:
     return Variable("float64", units, long_name, 0)
 
@@ -109,9 +122,9 @@ VARIABLES: dict[str, Variable] = {
     "departure": Variable("str", "1", "how the log departs from what the theory assumes"),
     "departure_size": Variable("float64", "1", "how far it departs", 0),
     "setting": Variable("str", "1", "kind of log that methods are compared on"),
-    "method": Variable("str", "1", "rule of Block-OMP, or rival"),
     "arrives_after": Variable("int32", "round", "rounds before the late actions appear", 0),
     "since_arrival": Variable("int32", "round", "rounds since the late actions appeared", 1),
+    "method": Variable("str", "1", "rule of Block-OMP, or rival"),
     # a simulated log
     "latent": Variable("float32", "1", "latent state z"),
     "activation_bits": Variable("uint8", "1", "activation signs, one bit an action, 1 for +1"),
@@ -559,6 +572,14 @@ VARIABLES |= {
         "breaking_size", _positive("1", "least size of the departure that spoils the outcome")
     ),
     "first_broken": Variable("str", "1", "outcome that the departure spoils at the least size"),
+    # what a call takes, on one machine at one moment
+    "log_size": _positive("byte", "size of the log in memory, in double precision"),
+    "call_outcome": Variable("str", "1", "whether the calls were measured, and why not"),
+    "n_calls": Variable("int32", "1", "calls measured", 0),
+    **_range("call_time", _positive("s", "time of a call, median")),
+    "call_memory": _positive("byte", "memory of a call at its peak, beyond the log, median"),
+    **_range("time_ratio", _positive("1", "time of a call over that of the paper's Block-OMP")),
+    "memory_ratio": _positive("1", "memory of a call over that of the paper's Block-OMP"),
 }
 
 _LOGGED = ("design", "policy", "policy_level", "selection")
@@ -1009,6 +1030,22 @@ KINDS: dict[str, Kind] = {
             **_intervals(("departure", "grade", "quantile"), "departure_factor"),
             **_intervals(("departure", "grade", "outcome"), "outcome_value"),
             **_intervals(("departure", "outcome"), "breaking_size"),
+        },
+    ),
+    "method_costs": Kind(
+        "Time and memory of the methods on one machine: other numbers with every run",
+        {
+            **_axes("method", "n_actions"),
+            **_each(("n_actions",), "n_rounds", "log_size"),
+            **_each(
+                ("method", "n_actions"),
+                "call_outcome",
+                "n_calls",
+                *(f"call_time{end}" for end in ("", "_least", "_most")),
+                "call_memory",
+                *(f"time_ratio{end}" for end in ("", "_least", "_most")),
+                "memory_ratio",
+            ),
         },
     ),
 }
