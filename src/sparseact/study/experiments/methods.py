@@ -135,9 +135,8 @@ def _put_best(
     if not rivals:
         return
     for i, q in enumerate(settings.quantiles):
-        ends = _factor(
-            *(_least(of, i, q, cell.n_rounds) for of in (rivals, rules)), cell.n_rounds[-1]
-        )
+        rival, rule = (_least(of, i, q, cell.n_rounds) for of in (rivals, rules))
+        ends = _factor(rival, rule, cell.n_rounds[-1])
         put(ds, "rival_factor", {"setting": cell.label, "quantile": q}, ends)
     gain = np.subtract(*(_last_of_best(of) for of in (rivals, rules)))
     put(ds, "rival_gain", {"setting": cell.label}, paired_difference([gain]))
