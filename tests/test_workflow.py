@@ -391,7 +391,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
     expected |= {"detect": 1, "bound": 1, "collect_coverage": 1, "collect_lower_bounds": 1}
     # Best subset counts sets of actions.
-    expected |= {"rival": STAGES["rival"], "collect_coherence": 1, "collect_methods": 1}
+    expected |= {"compare": STAGES["compare"], "collect_methods": 1}
     expected |= {"method_costs": 1}
     assert copy.planned() == expected
     edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")
