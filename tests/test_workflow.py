@@ -148,7 +148,7 @@ def test_the_manifest_tells_what_made_everything(study):
     for path, told in manifest["artefacts"].items():
         assert told["sha256"] == hashlib.sha256(products[path]).hexdigest()
         by_rule.setdefault(told["rule"], set()).add(told["code_digest"])
-        if path.endswith(".nc"):
+        if path.endswith(".nc") and told["rule"] != "beyond":  # which draws nothing
             assert told["configuration"]["seed"] == 20260108
     assert {len(digests) for digests in by_rule.values()} == {1}
     for rule, (digest,) in by_rule.items():
