@@ -82,7 +82,7 @@ NOTEBOOKS = {
         "figures": ("methods_rounds", "methods_recovery", "methods_difference"),
     },
     "beyond": {
-        "experiments": ("beyond",),
+        "experiments": ("beyond", "methods"),
         "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
     },
 }
