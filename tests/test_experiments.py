@@ -1372,6 +1372,27 @@ def test_where_one_side_never_recovers_one_end_of_the_factor_is_known(tmp_path):
     assert_estimate(ds, "rival_gain", {"setting": "other"}, -shares["needs"][-1])
 
 
+def test_a_method_whose_curve_is_not_determined_counts_if_it_may_be_the_first(tmp_path):
+    rounds = (10, 20, 40, 80, 160)
+    steps = {early: (np.array(rounds) > early).astype(float) for early in (15, 90)}
+    for early, known in ((15, False), (90, True)):
+        cells, left = [], {}
+        shares = {"correlation": 60.0, "ridge": 50.0, "screening": steps[early]}
+        for method, of in shares.items():
+            one = cell_of(rounds, label="plain", selection=method)
+            cells.append(one)
+            share = expit(STEEP * np.log(np.array(rounds) / of)) if method != "screening" else of
+            left[one.name] = chosen(one, first(share))
+        ds = methods.collect(cells, reading(compare=left), SETTINGS)
+        ds = on_disk(tmp_path, "methods", ds)
+        at = {"setting": "plain", "quantile": 0.5}
+        assert np.isnan(float(ds["rounds_needed"].sel({**at, "method": "screening"})))
+        if known:
+            assert_estimate(ds, "rival_factor", at, 50 / 60, rtol=0.03)
+        else:
+            assert missing(ds, "rival_factor", at)
+
+
 def test_without_rivals_there_is_nothing_to_compare(tmp_path):
     one = cell_of(ladder(100), label="plain")
     left = {one.name: chosen(one, outcomes(one.n_rounds, 100))}

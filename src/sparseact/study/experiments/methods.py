@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from sparseact.curves import interval
+from sparseact.curves import interpolated, interval
 from sparseact.design import Floats
 from sparseact.study.cell import Cell
 from sparseact.study.experiments.grid import (
@@ -135,7 +135,9 @@ def _put_best(
     if not rivals:
         return
     for i, q in enumerate(settings.quantiles):
-        ends = _factor(_least(rivals, i, q), _least(rules, i, q), cell.n_rounds[-1])
+        ends = _factor(
+            *(_least(of, i, q, cell.n_rounds) for of in (rivals, rules)), cell.n_rounds[-1]
+        )
         put(ds, "rival_factor", {"setting": cell.label, "quantile": q}, ends)
     gain = np.subtract(*(_last_of_best(of) for of in (rivals, rules)))
     put(ds, "rival_gain", {"setting": cell.label}, paired_difference([gain]))
@@ -146,22 +148,28 @@ def _last_of_best(of: Sequence[_Outcome]) -> Floats:
     return max((one.exact[:, -1] for one in of), key=lambda exact: float(exact.mean()))
 
 
-def _least(of: Sequence[_Outcome], i: int, quantile: float) -> tuple[float, Floats]:
+def _least(
+    of: Sequence[_Outcome], i: int, quantile: float, n_rounds: Sequence[int]
+) -> tuple[float, Floats]:
     """The least rounds needed by some methods, and the same in every replicate (r,).
 
-    Methods whose curve does not get there within the rounds tried do not count, unless they begin
-    above it: then the least is not known, and NaN. Infinite where all clearly need more than there
-    were.
+    Methods that do not get there within the rounds tried do not count; infinite where all clearly
+    need more. NaN where it is not known: where a method gets there whose curve is not determined,
+    unless it clearly is not the first.
     """
     values = [float(one.needed[0][0][i]) for one in of]
     beyond = [bool(np.isfinite(one.needed[0][1][i])) for one in of]
     drawn = np.array([one.needed[1][i] for one in of])
+    first = min((value for value in values if np.isfinite(value)), default=np.inf)
     for one, value in zip(of, values, strict=True):
-        if np.isnan(value) and one.exact[:, 0].mean() >= quantile:  # fewer than the first
-            return float("nan"), drawn[0]
+        shares = one.exact.mean(axis=0)
+        if np.isnan(value) and shares[-1] >= quantile:
+            (roughly,) = interpolated(n_rounds, shares, [quantile])
+            if not roughly > first:
+                return float("nan"), drawn[0]
     least = np.where(np.isnan(drawn), np.inf, drawn).min(axis=0)
-    if np.isfinite(values).any():
-        return float(np.nanmin(values)), least
+    if np.isfinite(first):
+        return first, least
     return (np.inf if all(beyond) else float("nan")), least
 
 
