@@ -85,9 +85,6 @@ NOTEBOOKS = {
         "experiments": ("beyond", "methods"),
         "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
     },
-}
-NOTEBOOKS |= {
-    # What is measured by a clock stays apart.
     "method_costs": {
         "experiments": ("method_costs",),
         "figures": ("call_time", "call_memory"),
