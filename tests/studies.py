@@ -185,7 +185,7 @@ EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond")
 TIMED = ("method_costs",)
 # How many files each stage leaves.
 STAGES = {
-    "simulate": 19,
+    "simulate": 18,
     "recover": 16,
     "rival": 1,
     "compare": 3,

@@ -1,6 +1,8 @@
 """Datasets on disk: what comes back, what is refused, and what must not be in a file."""
 
+import ast
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sparseact.study import variables
 from sparseact.study.origin import origin
 from sparseact.study.store import (
     DatasetError,
@@ -464,3 +467,18 @@ def test_attributes_may_be_as_long_as_large_grids_make_them(tmp_path):
     digest, found = head(tmp_path / "data.nc", origin([*range(100_000)], "abc"))
     assert digest == sha256(tmp_path / "data.nc")
     assert found["configuration"] == told["configuration"]
+
+
+def test_the_registry_names_every_variable_once():
+    tree = ast.parse(inspect.getsource(variables))
+    tables = [
+        one.value
+        for one in tree.body
+        if isinstance(one, ast.AnnAssign | ast.AugAssign) and one.target.id == "VARIABLES"
+    ]
+    named = []
+    for table in tables:
+        for key, value in zip(table.keys, table.values, strict=True):
+            named.append(key.value if key else value.args[0].value)
+    assert len(named) > 150
+    assert [name for name in named if named.count(name) > 1] == []

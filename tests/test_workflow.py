@@ -148,7 +148,7 @@ def test_the_manifest_tells_what_made_everything(study):
     for path, told in manifest["artefacts"].items():
         assert told["sha256"] == hashlib.sha256(products[path]).hexdigest()
         by_rule.setdefault(told["rule"], set()).add(told["code_digest"])
-        if path.endswith(".nc"):
+        if path.endswith(".nc") and told["rule"] != "beyond":  # which draws nothing
             assert told["configuration"]["seed"] == 20260108
     assert {len(digests) for digests in by_rule.values()} == {1}
     for rule, (digest,) in by_rule.items():
@@ -391,7 +391,7 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     edit(package / "bounds.py", "MOST_SUPPORTS = 100_000", "MOST_SUPPORTS = 90_000")
     expected |= {"detect": 1, "bound": 1, "collect_coverage": 1, "collect_lower_bounds": 1}
     # Best subset counts sets of actions.
-    expected |= {"rival": STAGES["rival"], "collect_coherence": 1, "collect_methods": 1}
+    expected |= {"compare": STAGES["compare"], "collect_methods": 1}
     expected |= {"method_costs": 1}
     assert copy.planned() == expected
     edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")

@@ -82,12 +82,9 @@ NOTEBOOKS = {
         "figures": ("methods_rounds", "methods_recovery", "methods_difference"),
     },
     "beyond": {
-        "experiments": ("beyond",),
+        "experiments": ("beyond", "methods"),
         "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
     },
-}
-NOTEBOOKS |= {
-    # What is measured by a clock stays apart.
     "method_costs": {
         "experiments": ("method_costs",),
         "figures": ("call_time", "call_memory"),

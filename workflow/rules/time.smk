@@ -23,7 +23,7 @@ rule method_costs:
     conda:
         "../../environment.yml"
     # All of this machine, so that no other job of the study disturbs the clock; it works in one.
-    threads: workflow.cores or 1
+    threads: workflow.resource_settings.cores or 1
     resources:
         **needs_of("method_costs"),
     params:

@@ -373,7 +373,7 @@ VARIABLES |= {
         "precision_halfway", _probability("share of relevant actions in the first half of the path")
     ),
     # logging policies
-    **_estimate("found_share", _probability("share of relevant actions found")),
+    **_estimate("found_share", _probability("share of the relevant actions that is selected")),
     **_estimate(
         "median_least_coverage",
         _positive("round", "rounds with the least used relevant action, median over trials"),
@@ -381,7 +381,9 @@ VARIABLES |= {
     **_estimate(
         "recovery_at_end", _probability("probability of exact recovery after the most rounds")
     ),
-    **_estimate("rounds_factor", _positive("1", "rounds needed over those of the uniform log")),
+    **_estimate(
+        "rounds_factor", _positive("1", "rounds needed over those of the log without the departure")
+    ),
     **_estimate(
         "relative_regret", _positive("1", "mean regret over the mean value of the best action")
     ),
@@ -462,7 +464,6 @@ VARIABLES |= {
         _positive("1", "the same at the end of the longest stream"),
     ),
     # robustness
-    **_estimate("rounds_factor", _positive("1", "rounds needed over those of the ideal log")),
     "variance_factor": _positive(
         "1", "variance of an irrelevant action's score over that in the ideal log, by theory"
     ),
@@ -488,8 +489,6 @@ VARIABLES |= {
     "noise_factor_last": _positive(
         "1", "growth of the noise in a correlation by the small effects, at the last step"
     ),
-    **_estimate("found_share", _probability("share of the large effects that is selected")),
-    **_estimate("rounds_factor", _positive("1", "rounds needed over those without small effects")),
     **_estimate(
         "doubling_energy", _positive("1", "tail energy at which the rounds needed have doubled")
     ),
@@ -504,9 +503,6 @@ VARIABLES |= {
     **_estimate(
         "break_even_energy",
         _positive("1", "tail energy at which ridge on all actions errs as little as Block-OMP"),
-    ),
-    **_estimate(
-        "relative_regret", _positive("1", "mean regret over what the best action is worth")
     ),
     **_estimate(
         "known_relative_regret",
