@@ -46,7 +46,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     log = standardised(design, rewards, k)
     if log is None:
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     n_used = len(log.used)
     k = min(k, n_used)
     with serial_blas():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,11 @@ class Chosen:
 
     support: Ints
     converged: bool
+
+    @classmethod
+    def none(cls) -> Self:
+        """What there is to choose in a log that tells nothing."""
+        return cls(np.empty(0, dtype=np.intp), True)
 
 
 @dataclass(frozen=True)

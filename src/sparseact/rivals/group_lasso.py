@@ -36,7 +36,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     log = standardised(design, rewards, k)
     if log is None:
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:

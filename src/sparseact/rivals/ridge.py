@@ -39,7 +39,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     log = standardised(design, rewards, k)
     if log is None:
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     with serial_blas():
         weights, _ = solve(log)
     return log.chosen(largest(np.linalg.norm(weights, axis=1), k))

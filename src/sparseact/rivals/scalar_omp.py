@@ -38,7 +38,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     log = standardised(design, rewards, k)
     if log is None:
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     from sklearn.linear_model import orthogonal_mp, orthogonal_mp_gram
 
     n_rounds, width = log.design.shape

@@ -36,7 +36,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     y = checked(design, rewards, k)
     if not y.any():
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     with serial_blas():
         state = Residuals(design, y, np.array([design.n_rounds]))
         return Chosen(largest(Whitened(design, state).scores[0], k), True)

@@ -44,7 +44,7 @@ def choose(design: KhatriRaoDesign, rewards: npt.ArrayLike, k: int) -> Chosen:
     """
     log = standardised(design, rewards, k)
     if log is None:
-        return Chosen(np.empty(0, dtype=np.intp), True)
+        return Chosen.none()
     design, y = log.design, log.rewards
     k = min(k, design.n_blocks)
     with serial_blas():

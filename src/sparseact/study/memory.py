@@ -11,7 +11,7 @@ from pathlib import Path
 # Bytes that the system may be off by: some kernels count the pages of a thread 64 at a time.
 RESOLUTION = 2**18
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def settle() -> int:
@@ -24,20 +24,21 @@ def settle() -> int:
     try:
         ctypes.CDLL(None).malloc_trim(0)
         _RESET.write_text("5")
-        return _status("VmRSS")
+        return status("VmRSS")
     except (OSError, AttributeError):
         return peak()
 
 
 def peak() -> int:
     """The most that was resident since :func:`settle`, in bytes."""
-    if _STATUS.exists():
-        return _status("VmHWM")
+    if STATUS.exists():
+        return status("VmHWM")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
-def _status(name: str) -> int:
-    lines = _STATUS.read_text(encoding="ascii").splitlines()
+def status(name: str) -> int:
+    """One entry of Linux's account of the process, in bytes."""
+    lines = STATUS.read_text(encoding="ascii").splitlines()
     (line,) = (one for one in lines if one.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
