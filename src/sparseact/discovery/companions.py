@@ -1,0 +1,142 @@
+"""Which actions are used alike, so that a log may not tell them apart.
+
+All pairs of many actions are too many to compare their blocks; those that are used in the same
+rounds more (or, where both are used often, less) than by chance are found by their use alone, and
+their blocks compared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparseact.design import Floats, Ints
+from sparseact.discovery.evidence import weighted_grams
+from sparseact.partialled import Partialled
+from sparseact.residuals import RANK
+from sparseact.threads import serial_blas
+
+# Actions whose use is compared with all others at a time.
+_AT_A_TIME = 4096
+# Actions used in a larger share of rounds than this may be alike by never being used together.
+_OFTEN = 0.05
+# Uses of actions whose blocks are compared at a time.
+_USES = 2**21
+
+
+class Companions(NamedTuple):
+    """The actions that each action is most alike, the closest first.
+
+    Attributes
+    ----------
+    actions : int array (M, n)
+        -1 where there are fewer that are ever used beside it.
+    coherence : array (M, n)
+        ``‖Q_iᵀQ_j‖₂`` of orthonormal bases of both blocks, with the baseline projected off: the
+        cosine of the smallest angle between them. 1 says that the log cannot tell some effect of
+        one from an effect of the other; it is 0 where there is none.
+    """
+
+    actions: Ints
+    coherence: Floats
+
+
+@serial_blas()
+def companions(design: Partialled, n: int = 3) -> Companions:
+    """The ``n`` actions whose blocks are the most coherent with that of each action.
+
+    Among the ``n + 1`` whose use is the most correlated with its own, of either sign; of actions
+    that are never used together only those are looked at which are used in a twentieth of the
+    rounds or more.
+    """
+    nearest = _used_alike(design, n + 1)
+    own, other = np.nonzero(nearest >= 0)
+    coherence = np.zeros(nearest.shape)
+    coherence[own, other] = _coherence(design, own, nearest[own, other])
+    order = np.argsort(-coherence, axis=1, kind="stable")[:, :n]
+    coherence = np.take_along_axis(coherence, order, axis=1)
+    actions = np.take_along_axis(nearest, order, axis=1)
+    return Companions(np.where(coherence > 0, actions, -1), coherence)
+
+
+def _used_alike(design: Partialled, n: int) -> Ints:
+    """(M, n) the actions whose use is most correlated with each action's own; -1 beyond them."""
+    base = design.design
+    T, M = base.n_rounds, base.n_blocks
+    X = sp.csc_array(base.activations)
+    used = X.sum(axis=0)
+    energy = X.multiply(X).sum(axis=0)
+    power = energy - used**2 / T
+    varies = power > RANK * energy  # not used alike in every round
+    scale = np.where(varies, np.sqrt(np.where(varies, power, 1.0)), np.inf)
+    often = np.flatnonzero(np.diff(X.indptr) >= _OFTEN * T)
+    nearest = np.full((M, n), -1, dtype=np.intp)
+    rows = X.tocsr()
+    for start in range(0, M, _AT_A_TIME):
+        part = X[:, start : start + _AT_A_TIME]
+        together = sp.csr_array(part.T @ rows)  # (A, M) where both are used
+        together.data = _correlation(together, used, scale, start, T)
+        both = np.flatnonzero((often >= start) & (often < start + part.shape[1]))
+        if len(both):  # never together may be telling
+            dense = together[often[both] - start].toarray()
+            apart = -np.outer(used[often[both]], used[often]) / T
+            apart /= np.outer(scale[often[both]], scale[often])
+            values = dense[:, often]
+            dense[:, often] = np.where(values == 0, apart, values)
+            dense[np.arange(len(both)), often[both]] = 0.0
+            nearest[often[both]] = _highest(np.abs(dense), n)
+        rare = np.setdiff1d(np.arange(part.shape[1]), often[both] - start)
+        _highest_of_rows(together, rare, start, nearest)
+    return nearest
+
+
+def _correlation(
+    together: sp.csr_array, used: Floats, scale: Floats, start: int, n_rounds: int
+) -> Floats:
+    """(nnz,) correlation of the use of pairs of actions, 0 of one with itself."""
+    row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr)) + start
+    column = together.indices
+    value = (together.data - used[row] * used[column] / n_rounds) / (scale[row] * scale[column])
+    value[row == column] = 0.0
+    return np.asarray(value)
+
+
+def _highest(values: Floats, n: int) -> Ints:
+    """(A, n) where each row (A, M) is highest; -1 where it is 0 there."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :n]
+    found = np.where(np.take_along_axis(values, order, axis=1) > 0, order, -1)
+    return np.pad(found, ((0, 0), (0, n - found.shape[1])), constant_values=-1)
+
+
+def _highest_of_rows(values: sp.csr_array, rows: Ints, start: int, nearest: Ints) -> None:
+    """Set, for some rows of a sparse matrix, where it is the furthest from 0."""
+    size = np.abs(values.data)
+    row = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
+    order = np.lexsort((values.indices, -size, row))
+    rank = np.arange(len(order)) - values.indptr[row[order]]
+    wanted = (rank < nearest.shape[1]) & (size[order] > 0)
+    wanted &= np.isin(row[order], rows)
+    place = order[wanted]
+    nearest[row[place] + start, rank[wanted]] = values.indices[place]
+
+
+def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
+    """(P,) block coherence of pairs of actions, the baseline projected off."""
+    values, vectors = np.linalg.eigh(design.gram_prefixes(np.array([design.n_rounds]))[0])
+    keep = values > RANK * design.energy[:, None]
+    root = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
+    whitener = root[:, :, None] * vectors.transpose(0, 2, 1)
+    X, latents = sp.csc_array(design.design.activations), design.design.latents
+    coherence = np.empty(len(own))
+    uses = np.cumsum(np.diff(X.indptr)[own])
+    starts = np.flatnonzero(np.diff(uses // _USES, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(own)], strict=True):
+        i, j = own[start:end], other[start:end]
+        both = sp.csc_array(X[:, i].multiply(X[:, j]))
+        cross = weighted_grams(both, latents, np.ones(len(latents)))
+        cross -= design.overlaps[i].transpose(0, 2, 1) @ design.overlaps[j]
+        inner = whitener[i] @ cross @ whitener[j].transpose(0, 2, 1)
+        coherence[start:end] = np.linalg.norm(inner, 2, axis=(1, 2))
+    return np.minimum(coherence, 1.0)

@@ -1,0 +1,211 @@
+"""Discovery on a log that is in memory: select on some rounds, judge every action on the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparseact.arguments import LARGEST, integer, numbers, real
+from sparseact.design import Floats, Ints, KhatriRaoDesign
+from sparseact.discovery.companions import Companions, companions
+from sparseact.discovery.evidence import evidence
+from sparseact.discovery.states import Scale
+from sparseact.discovery.verdicts import Terms, Verdicts, verdicts
+from sparseact.omp import block_omp
+from sparseact.partialled import Partialled
+from sparseact.rules import Selection
+from sparseact.stopping import NoiseTest
+
+# Actions more coherent than this with a selected one are allowed for before it is called relevant.
+ALIKE = 0.5
+# Of the rewards' standard deviation: the threshold, where none is given.
+SHARE = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a log tells of each of its M actions.
+
+    Attributes
+    ----------
+    names : tuple of M str
+    verdicts : Verdicts
+    order : int array (M,)
+        When an action was selected, from 1; 0 if it was not.
+    coverage : array (M,)
+        Rounds that used it.
+    companions : Companions
+        The actions it is most coherent with in the held-out rounds.
+    weights : array (M, 1 + d)
+        Effect in the average state, and by how much a unit of each latent changes it.
+    terms : Terms
+    n_rounds, n_held_out : int
+        Rounds, and how many of them the verdicts rest on.
+    noise_std : float
+        In units of the reward.
+    reward_mean, reward_std : float
+    explained_by_baseline, explained_by_actions : float
+        Shares of the held-out rewards' variance: by the states alone, and by the selected actions
+        beside them.
+    stop_reason : str
+        Why no more actions were selected (:class:`~sparseact.BlockOMPResult`).
+    """
+
+    names: tuple[str, ...]
+    verdicts: Verdicts
+    order: Ints
+    coverage: Floats
+    companions: Companions
+    weights: Floats
+    terms: Terms
+    n_rounds: int
+    n_held_out: int
+    noise_std: float
+    reward_mean: float
+    reward_std: float
+    explained_by_baseline: float
+    explained_by_actions: float
+    stop_reason: str
+
+    def named(self, verdict: str) -> list[str]:
+        """Names of the actions with a verdict: the relevant in the order of selection."""
+        found = np.flatnonzero(self.verdicts.verdict == verdict)
+        return [self.names[j] for j in found[np.argsort(self.order[found], kind="stable")]]
+
+
+def discover(
+    design: KhatriRaoDesign,
+    rewards: npt.ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    threshold: float | None = None,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    held_out: float = 0.5,
+    most: int = 50,
+    selection: Selection = "whitened",
+    seed: int = 0,
+) -> Discovery:
+    """Which actions matter, which can go, and which the log cannot tell.
+
+    Parameters
+    ----------
+    design : KhatriRaoDesign
+        Latent states (T, d) on any scale, without a constant, and activations (T, M).
+    rewards : array (T,)
+    names : sequence of M str, optional
+        Of the actions; otherwise their numbers.
+    threshold : float, optional
+        Effects below it do not matter, in units of the reward: the root mean square, over the
+        states of the log, of what an action adds. A tenth of the rewards' standard deviation
+        if it is not given.
+    alpha : float
+        Family-wise error over all actions, for either verdict: see
+        :class:`~sparseact.discovery.verdicts.Terms`.
+    power : float
+        With which smallest detectable effects and advice are meant.
+    held_out : float
+        Share of the rounds that actions are judged on; they are selected on the others.
+    most : int
+        Actions that are selected at most.
+    selection : {"whitened", "correlation", "least_squares"}
+        See :func:`~sparseact.block_omp`.
+    seed : int
+        Of the rounds that are held out.
+
+    Raises
+    ------
+    ValueError
+        If something does not fit, is out of range or not finite; if rewards are constant; or if
+        there are fewer rounds than it takes.
+    TypeError
+        If ``design`` is not a :class:`~sparseact.KhatriRaoDesign`.
+
+    Notes
+    -----
+    The model is ``r_t = α + ⟨β, z_t⟩ + Σ_j x_tj (μ_j + ⟨w_j, z_t⟩) + ε_t``: a baseline that is
+    projected off before any action is scored, and for each action a main effect beside its
+    interactions. Verdicts are of this model, for noise that is independent and of one variance;
+    intervals owe nothing to the selection, which did not see their rounds.
+    """
+    if not isinstance(design, KhatriRaoDesign):
+        raise TypeError(f"design must be a KhatriRaoDesign, got {type(design).__name__}")
+    T, M = design.n_rounds, design.n_blocks
+    y = numbers(rewards, "rewards", (T,), largest=LARGEST)
+    spread = float(y.std())
+    if spread <= 1e-12 * max(float(np.abs(y).max()), np.finfo(np.float64).tiny):
+        raise ValueError(f"rewards must differ: all {T} of them are {y[0]:g}")
+    named = tuple(map(str, range(M))) if names is None else tuple(names)
+    if len(named) != M:
+        raise ValueError(f"names must be one for each of {M} actions, got {len(named)}")
+    terms = Terms(
+        SHARE * spread if threshold is None else real(threshold, "threshold"),
+        _share(alpha, "alpha"),
+        _share(power, "power"),
+    )
+    if terms.threshold <= 0:
+        raise ValueError(f"threshold must be above 0, got {terms.threshold!r}")
+    integer(most, "most", 1)
+    n_held = round(T * _share(held_out, "held_out"))
+
+    scale = Scale.of(design.latents)
+    states = scale.augmented(design.latents)
+    d = states.shape[1]
+    if min(n_held, T - n_held) < 4 * d:
+        raise ValueError(
+            f"{T} rounds are too few: with {d - 1} latent dimensions it takes {4 * d} on either "
+            f"side of the split, which has {T - n_held} and {n_held}"
+        )
+    held = np.zeros(T, dtype=bool)
+    held[np.random.default_rng(integer(seed, "seed", 0)).permutation(T)[:n_held]] = True
+
+    scaled = KhatriRaoDesign._of(states, design.activations)
+    own = Partialled(scaled.rounds(~held), states[~held])
+    _log.info("selecting on %d rounds of %d actions", own.n_rounds, M)
+    found = block_omp(
+        own,
+        own.rest_of(y[~held]),
+        min(most, M),
+        selection=selection,
+        stopping=NoiseTest(terms.alpha),
+    )
+    del own
+    judged = Partialled(scaled.rounds(held), states[held])
+    _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
+    alike = companions(judged)
+    beside = {int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist() for j in found.support}
+    told = evidence(judged, y[held], found.support, beside)
+    order = np.zeros(M, dtype=np.intp)
+    order[found.support] = np.arange(1, len(found.support) + 1)
+    rest = judged.rest_of(y[held])
+    total = float(np.square(y[held] - y[held].mean()).sum())
+    left = float(rest @ rest)
+    return Discovery(
+        names=named,
+        verdicts=verdicts(told, found.support, design.coverage, T, n_held / T, terms),
+        order=order,
+        coverage=design.coverage,
+        companions=alike,
+        weights=np.column_stack([told.weights[:, 0], scale.slopes(told.weights)]),
+        terms=terms,
+        n_rounds=T,
+        n_held_out=n_held,
+        noise_std=told.noise_std,
+        reward_mean=float(y.mean()),
+        reward_std=spread,
+        explained_by_baseline=1 - left / total,
+        explained_by_actions=(left - told.noise) / total,
+        stop_reason=found.stop_reason,
+    )
+
+
+def _share(value: float, name: str) -> float:
+    if not 0 < real(value, name) < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    return float(value)

@@ -1,0 +1,304 @@
+"""What some rounds tell of every action, beside the baseline and a few selected actions.
+
+With what is left of action j's block once the baseline and the selected blocks are projected off,
+``Ψ̃_j``, and of the rewards, ``r̃``: the least-squares weights are ``ŵ_j = G̃_j⁺ Ψ̃_jᵀ r̃`` with the
+covariance ``σ² G̃_j⁺``, ``G̃_j = Ψ̃_jᵀΨ̃_j``, and ``s_j = ŵ_jᵀ G̃_j ŵ_j / σ²`` is χ² of as many degrees
+of freedom as G̃_j has rank, with the noncentrality ``λ_j = w_jᵀ G̃_j w_j / σ²``. Since
+``‖w_j‖² ≤ σ² λ_j / λ_min(G̃_j)``, a bound on λ_j bounds the effect, whatever its direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.special
+
+from sparseact.design import Floats, Ints
+from sparseact.partialled import Partialled
+from sparseact.residuals import RANK
+from sparseact.threads import serial_blas
+
+# Rounds whose columns are made at a time.
+_ROUNDS = 2**15
+# Entries of overlaps with the selected blocks that are made at a time.
+_ENTRIES = 2**23
+# Residuals with less than this share of an action's energy are rounding.
+EXACT = 1e-20
+# Share of the error that is put on the noise, which the rounds tell too.
+_ON_NOISE = 0.1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What rounds tell of M actions, each beside the baseline and the selected actions but itself.
+
+    Attributes
+    ----------
+    weights : array (M, d)
+        Least squares, the smallest where they are not unique.
+    energy : array (M,)
+        ``ŵᵀ G̃ ŵ``, by how much the action lowers the squared residual.
+    rank : int array (M,)
+        Of G̃; below d the rounds do not identify the weights.
+    spread, narrowest, total : array (M,)
+        Largest and smallest eigenvalue, and trace, of ``G̃⁻¹``; infinite where it has none.
+    mean_spread : array (M,)
+        ``(G̃⁻¹)₀₀``, that of the first weight.
+    spread_alone, spread_beside_baseline : array (M,)
+        As ``spread``, of the block itself, and with nothing but the baseline projected off.
+    noise : float
+        Squared norm of the residual of baseline and selected actions.
+    free : int
+        Degrees of freedom of that.
+    """
+
+    weights: Floats
+    energy: Floats
+    rank: Ints
+    spread: Floats
+    narrowest: Floats
+    total: Floats
+    mean_spread: Floats
+    spread_alone: Floats
+    spread_beside_baseline: Floats
+    noise: float
+    free: int
+
+    @property
+    def noise_std(self) -> float:
+        """σ̂, NaN where no round is left to tell it by."""
+        return float(np.sqrt(self.noise / self.free)) if self.free > 0 else float("nan")
+
+    def noise_std_at_most(self, alpha: Floats) -> Floats:
+        """σ exceeds this with probability ``alpha``; infinite where no round is left to tell it."""
+        if self.free <= 0:
+            return np.full(np.shape(alpha), np.inf)
+        return np.asarray(np.sqrt(self.noise / scipy.special.chdtri(self.free, 1 - alpha)))
+
+    def p_values(self, selected: Ints) -> Floats:
+        """(M,) of no effect, each action on its own: F tests, exact for Gaussian noise."""
+        free = np.full(len(self.energy), self.free) - self.rank
+        noise = self.noise - self.energy
+        # The residual is that beside the selected actions already.
+        free[selected], noise[selected] = self.free, self.noise
+        p = np.ones(len(self.energy))
+        told = (self.rank > 0) & (free > 0)
+        with np.errstate(divide="ignore"):
+            ratio = self.energy[told] / self.rank[told] / (np.maximum(noise[told], 0) / free[told])
+        p[told] = scipy.special.fdtrc(self.rank[told], free[told], ratio)
+        return p
+
+    def size(self) -> Floats:
+        """(M,) estimate of ``‖w_j‖``, less what noise adds to its square; 0 where it is not told.
+
+        The root mean square of the action's effect where states have unit covariance.
+        """
+        told = self.rank == self.weights.shape[1]
+        square = np.einsum("md,md->m", self.weights, self.weights)
+        least = np.where(told, square - self.noise_std**2 * np.where(told, self.total, 0.0), 0.0)
+        return np.asarray(np.sqrt(np.maximum(least, 0.0)))
+
+    def size_interval(self, alpha: Floats) -> tuple[Floats, Floats]:
+        """(M,), (M,) bounds on ``‖w_j‖``, each of which fails with probability ``alpha`` (M,).
+
+        For Gaussian noise they hold whatever the direction of the effect, and so they are wider
+        than most directions need.
+        """
+        whole = np.isfinite(self.spread)
+        if self.noise <= EXACT * self.energy.max(initial=0.0):  # the rewards are met exactly
+            exact = np.linalg.norm(self.weights, axis=1)
+            return np.where(whole, exact, 0.0), np.where(whole, exact, np.inf)
+        with np.errstate(invalid="ignore"):
+            statistic = np.where(self.rank > 0, self.energy / self.noise_std**2, 0.0)
+            low = np.sqrt(self.narrowest) * self.bound(statistic, self.rank, alpha, upper=False)
+            high = np.sqrt(self.spread) * self.bound(statistic, self.rank, alpha)
+        return np.where(self.rank > 0, low, 0.0), np.where(whole, high, np.inf)
+
+    def bound(self, statistic: Floats, rank: Ints, alpha: Floats, *, upper: bool = True) -> Floats:
+        """(n,) bounds on ``σ √λ`` where ``ŵᵀ G̃ ŵ / σ̂²`` is the statistic (n,).
+
+        Each fails with probability ``alpha`` (n,): a tenth of it by σ, the rest by λ.
+        """
+        most, rest = self.noise_std_at_most(_ON_NOISE * alpha), (1 - _ON_NOISE) * alpha
+        with np.errstate(invalid="ignore"):
+            least = np.nan_to_num(statistic * (self.noise_std / most) ** 2)
+            return np.asarray(
+                most * np.sqrt(noncentrality(least, rank, rest if upper else 1 - rest))
+            )
+
+    def mean_interval(self, alpha: Floats) -> tuple[Floats, Floats]:
+        """(M,), (M,) two-sided intervals of the first weight: the effect in the average state.
+
+        Student's t, each of which fails with probability ``alpha`` (M,).
+        """
+        reach = scipy.special.stdtrit(max(self.free, 1), 1 - alpha / 2)
+        half = reach * self.noise_std * np.sqrt(self.mean_spread)
+        return self.weights[:, 0] - half, self.weights[:, 0] + half
+
+
+def noncentrality(statistic: Floats, degrees: Ints, probability: Floats | float) -> Floats:
+    """λ at which noncentral χ² stays below the statistic with that probability; 0 if none does."""
+    df = np.maximum(degrees, 1)
+    below = scipy.special.chdtr(df, statistic) <= probability
+    bound = scipy.special.chndtrinc(np.where(below, 1.0, statistic), df, probability)
+    return np.asarray(np.where(below, 0.0, bound))
+
+
+def detectable(degrees: int, alpha: float, power: float) -> float:
+    """λ that a test at level ``alpha`` finds with probability ``power``."""
+    return float(scipy.special.chndtrinc(scipy.special.chdtri(degrees, alpha), degrees, 1 - power))
+
+
+@serial_blas()
+def evidence(
+    design: Partialled,
+    rewards: Floats,
+    selected: Sequence[int] | Ints,
+    beside: Mapping[int, Sequence[int]] | None = None,
+) -> Evidence:
+    """What the rounds of a log tell of every action, beside its baseline and selected actions.
+
+    Parameters
+    ----------
+    design : Partialled
+        The rounds, which are not to be those that the actions were selected on.
+    rewards : array (T,)
+    selected : int array (m,)
+        Actions that are allowed for in all others, distinct and of no order.
+    beside : mapping of int to ints, optional
+        Further actions that are allowed for in a selected one: its near-copies.
+    """
+    chosen = np.asarray(selected, dtype=np.intp)
+    beside = beside or {}
+    extra = np.setdiff1d(np.array([j for of in beside.values() for j in of], dtype=np.intp), chosen)
+    rest, whole = design.rest_of(rewards), np.array([design.n_rounds])
+    d, m = design.block_size, len(chosen)
+
+    energy = design.energy
+    alone = _spread(design.design.gram_prefixes(whole)[0], energy)
+    grams = design.gram_prefixes(whole)[0]
+    beside_baseline = _spread(grams, energy)
+    correlations = design.correlate_start(rest, whole)[0]
+
+    factor = _factor(design, rest, np.concatenate([chosen, extra]))
+    directions = _directions(factor[:, : m * d])
+    explained = directions.T @ factor[:, : m * d].T @ factor[:, -1]
+    for part, products in _products(design, chosen):
+        inner = (directions.T @ products.reshape(m * d, -1)).reshape(len(explained), -1, d)
+        inner = inner.transpose(1, 0, 2)
+        grams[part] -= inner.transpose(0, 2, 1) @ inner
+        correlations[part] -= explained @ inner
+
+    place = {int(j): np.arange(i * d, (i + 1) * d) for i, j in enumerate([*chosen, *extra])}
+    for j in chosen.tolist():
+        others = dict.fromkeys(i for i in [*chosen.tolist(), *beside.get(j, ())] if i != j)
+        columns = factor[:, np.concatenate([np.empty(0, np.intp), *(place[i] for i in others)])]
+        basis, left = columns @ _directions(columns), factor[:, place[j]]
+        for _ in range(2):
+            left = left - basis @ (basis.T @ left)
+        grams[j], correlations[j] = left.T @ left, left.T @ factor[:, -1]
+
+    values, vectors = np.linalg.eigh(grams)
+    keep = values > RANK * energy[:, None]
+    inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
+    along = (correlations[:, None, :] @ vectors)[:, 0]
+    identified = keep.all(axis=1)
+    return Evidence(
+        weights=(vectors @ (along * inverse)[:, :, None])[:, :, 0],
+        energy=np.einsum("md,md->m", along**2, inverse),
+        rank=keep.sum(axis=1),
+        spread=np.where(identified, inverse.max(axis=1), np.inf),
+        narrowest=np.where(
+            keep.any(axis=1), 1 / np.where(keep.any(axis=1), values[:, -1], 1.0), np.inf
+        ),
+        total=np.where(identified, inverse.sum(axis=1), np.inf),
+        mean_spread=np.where(
+            identified, np.einsum("md,md->m", vectors[:, 0] ** 2, inverse), np.inf
+        ),
+        spread_alone=alone,
+        spread_beside_baseline=beside_baseline,
+        noise=max(float(rest @ rest - explained @ explained), 0.0),
+        free=design.n_logged - len(explained),
+    )
+
+
+def _spread(grams: Floats, energy: Floats) -> Floats:
+    """(M,) largest eigenvalue of the inverse of every Gram (M, d, d); infinite without one."""
+    least = np.linalg.eigvalsh(grams)[:, 0]
+    told = least > RANK * energy
+    return np.where(told, 1 / np.where(told, least, 1.0), np.inf)
+
+
+def _factor(design: Partialled, rest: Floats, blocks: Ints) -> Floats:
+    """(n, n) the triangular factor of what is left of some blocks, and of the rewards: last."""
+    d, used = design.block_size, design.design.activations_of(blocks)
+    overlaps = np.concatenate([np.empty((design.basis.shape[1], 0)), *design.overlaps[blocks]], 1)
+    n = len(blocks) * d + 1
+    factor = np.zeros((0, n))
+    for start in range(0, design.n_rounds, _ROUNDS):
+        part = slice(start, start + _ROUNDS)
+        columns = used[part, :, None] * design.design.latents[part, None, :]
+        left = columns.reshape(len(columns), -1) - design.basis[part] @ overlaps
+        stacked = np.vstack([factor, np.column_stack([left, rest[part]])])
+        factor = np.asarray(np.linalg.qr(stacked, mode="r"))
+    return np.vstack([factor, np.zeros((n - len(factor), n))])
+
+
+def _directions(columns: Floats) -> Floats:
+    """(p, r) directions W for which the columns (n, p) times W are orthonormal, r their rank."""
+    scale = np.linalg.norm(columns, axis=0)
+    scale[scale == 0] = 1.0
+    _, singular, turned = np.linalg.svd(columns / scale, full_matrices=False)
+    keep = singular**2 > RANK
+    return np.asarray((turned[keep] / singular[keep, None]).T / scale[:, None])
+
+
+def _products(design: Partialled, chosen: Ints) -> Iterator[tuple[slice, Floats]]:
+    """Of some actions at a time, (m·d, A, d) products of their blocks with those selected.
+
+    Both with the baseline projected off.
+    """
+    base, d, m = design.design, design.block_size, len(chosen)
+    if not m:
+        return
+    own = design.overlaps[chosen].transpose(0, 2, 1).reshape(m * d, -1)
+    rows = [base.touched(np.array([j])) for j in chosen]
+    used = base.activations_of(chosen).T
+    logs = []
+    for j, which in enumerate(rows):
+        where: Any = slice(None) if which is None else which
+        activations = base.activations[where]
+        if sp.issparse(activations):
+            activations = activations.tocsc()
+        logs.append((activations, base.latents[where], used[j, where]))
+    step = max(1, _ENTRIES // max(m * d * d, 1))
+    for start in range(0, base.n_blocks, step):
+        part = slice(start, start + step)
+        inner = design.overlaps[part].transpose(1, 0, 2)
+        products = -(own @ inner.reshape(len(inner), -1)).reshape(m, d, -1, d)
+        for i, (activations, latents, strength) in enumerate(logs):
+            products[i] += weighted_grams(activations[:, part], latents, strength).transpose(
+                1, 0, 2
+            )
+        yield part, products.reshape(m * d, -1, d)
+
+
+def weighted_grams(activations: Any, latents: Floats, strength: Floats) -> Floats:
+    """(A, d, d) ``Σ_t x_ta s_t z_t z_tᵀ``."""
+    d = latents.shape[1]
+    if sp.issparse(activations):  # most rounds use none of a few actions
+        rounds, places = np.unique(activations.indices, return_inverse=True)
+        shape = (len(rounds), activations.shape[1])
+        activations = sp.csc_array((activations.data, places, activations.indptr), shape=shape)
+        latents, strength = latents[rounds], strength[rounds]
+    total = np.zeros((activations.shape[1], d * d))
+    for start in range(0, len(latents), _ROUNDS):
+        part = slice(start, start + _ROUNDS)
+        states = latents[part]
+        products = (strength[part, None] * states)[:, :, None] * states[:, None, :]
+        total += activations[part].T @ products.reshape(-1, d * d)
+    return total.reshape(-1, d, d)

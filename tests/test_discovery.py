@@ -1,0 +1,348 @@
+"""Verdicts on the actions of a log: against explicit least squares, and what made the log."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparseact import KhatriRaoDesign
+from sparseact.discovery.companions import companions
+from sparseact.discovery.discover import discover
+from sparseact.discovery.evidence import detectable, evidence, noncentrality
+from sparseact.discovery.states import Scale
+from sparseact.partialled import Partialled
+
+
+def usage(rng, n_rounds, n_actions, per_round=3):
+    """(T, M) sets of actions of unequal popularity."""
+    popularity = 1 / np.arange(1, n_actions + 1) ** 0.7
+    keys = np.log(rng.exponential(size=(n_rounds, n_actions))) - np.log(popularity)
+    used = np.zeros((n_rounds, n_actions))
+    np.put_along_axis(used, np.argsort(keys, axis=1)[:, :per_round], 1.0, axis=1)
+    return used
+
+
+def made(seed, n_rounds=600, n_actions=12, latent_dim=2):
+    """States, usage and rewards of a log in which actions 1 and 4 matter."""
+    rng = np.random.default_rng(seed)
+    latents = rng.standard_normal((n_rounds, latent_dim)) @ [[2, 1], [0, 0.5]] + 3
+    used = usage(rng, n_rounds, n_actions)
+    states = Scale.of(latents).augmented(latents)
+    weights = np.zeros((n_actions, 3))
+    weights[1], weights[4] = [0.6, 0.3, 0.0], [0.0, 0.6, -0.4]
+    rewards = 2 + latents @ [0.5, -1] + np.einsum("tm,md,td->t", used, weights, states)
+    return latents, used, rewards + 0.5 * rng.standard_normal(n_rounds)
+
+
+def partialled(latents, used):
+    states = Scale.of(latents).augmented(latents)
+    return Partialled(KhatriRaoDesign(states, sp.csr_array(used)), states)
+
+
+def explicit(design, rewards, action, others):
+    """Gram and weights of an action beside others, by least squares on explicit columns."""
+    blocks = design.design.to_dense().reshape(design.n_rounds, design.n_blocks, -1)
+    controls = np.column_stack([design.basis, *(blocks[:, j] for j in others)])
+    block, target = (
+        it - controls @ np.linalg.lstsq(controls, it, rcond=None)[0]
+        for it in (blocks[:, action], rewards)
+    )
+    gram = block.T @ block
+    return gram, np.linalg.solve(gram, block.T @ target), target
+
+
+# -- states ----------------------------------------------------------------------------------------
+
+
+def test_states_are_brought_to_one_scale():
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((500, 3)) @ rng.standard_normal((3, 3)) + [5, 0, -2]
+    latents = np.column_stack([latents, latents[:, 0] - latents[:, 1], np.full(500, 7.0)])
+    scale = Scale.of(latents)
+    states = scale.augmented(latents)
+    assert states.shape == (500, 4)  # one follows from two others, one is constant
+    np.testing.assert_allclose(states.T @ states / 500, np.eye(4), atol=1e-10)
+    weights = rng.standard_normal((2, 4))
+    effects = states @ weights.T
+    slopes = scale.slopes(weights)
+    np.testing.assert_allclose(effects, weights[:, 0] + (latents - scale.mean) @ slopes.T)
+    np.testing.assert_allclose(
+        np.sqrt((effects**2).mean(axis=0)), np.linalg.norm(weights, axis=1), rtol=1e-9
+    )
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**20), st.lists(st.integers(0, 11), max_size=4, unique=True))
+def test_evidence_is_that_of_explicit_least_squares(seed, selected):
+    latents, used, rewards = made(seed, n_rounds=200)
+    design = partialled(latents, used)
+    beside = {selected[0]: [11]} if selected and selected[0] != 11 else {}
+    told = evidence(design, rewards, selected, beside)
+    for action in {0, 1, 4, 11, *selected}:
+        others = [j for j in selected if j != action]
+        if action in beside and 11 not in others:
+            others.append(11)
+        gram, weights, _ = explicit(design, rewards, action, others)
+        inverse = np.linalg.inv(gram)
+        np.testing.assert_allclose(told.weights[action], weights, atol=1e-9)
+        np.testing.assert_allclose(told.energy[action], weights @ gram @ weights, rtol=1e-8)
+        spreads = np.linalg.eigvalsh(inverse)
+        np.testing.assert_allclose(told.spread[action], spreads[-1], rtol=1e-8)
+        np.testing.assert_allclose(told.narrowest[action], spreads[0], rtol=1e-8)
+        np.testing.assert_allclose(told.total[action], spreads.sum(), rtol=1e-8)
+        np.testing.assert_allclose(told.mean_spread[action], inverse[0, 0], rtol=1e-8)
+    left = explicit(design, rewards, 0, selected)[2]
+    np.testing.assert_allclose(told.noise, left @ left, rtol=1e-9)
+    assert told.free == 200 - 3 - 3 * len(selected)
+
+
+def test_p_values_are_those_of_the_f_test_of_nested_models():
+    latents, used, rewards = made(5, n_rounds=150)
+    design = partialled(latents, used)
+    told = evidence(design, rewards, [1, 4])
+    p = told.p_values(np.array([1, 4]))
+    with_all = explicit(design, rewards, 0, [1, 4])[2]
+    for action, fewer, more in ((4, [1], [1, 4]), (7, [1, 4], [1, 4, 7])):
+        without, within = (explicit(design, rewards, 0, it)[2] for it in (fewer, more))
+        free = 150 - 3 - 3 * len(more)
+        drop = without @ without - within @ within
+        ratio = drop / 3 / (within @ within / free)
+        np.testing.assert_allclose(p[action], scipy.stats.f.sf(ratio, 3, free), rtol=1e-7)
+    assert told.noise == pytest.approx(with_all @ with_all)
+
+
+def test_noncentralities_invert_the_distribution_they_are_of():
+    statistic = np.array([0.5, 6.0, 40.0, 900.0])
+    degrees = np.array([1, 3, 17, 3])
+    for probability in (1e-7, 0.05, 0.95):
+        bound = noncentrality(statistic, degrees, probability)
+        central = scipy.stats.chi2.cdf(statistic, degrees)
+        assert (bound[central <= probability] == 0).all()
+        some = central > probability
+        back = scipy.stats.ncx2.cdf(statistic[some], degrees[some], bound[some])
+        np.testing.assert_allclose(back, probability, rtol=1e-6)
+    critical = scipy.stats.chi2.isf(1e-4, 5)
+    assert scipy.stats.ncx2.sf(critical, 5, detectable(5, 1e-4, 0.8)) == pytest.approx(0.8)
+
+
+def test_bounds_on_the_size_of_an_effect_hold_as_often_as_they_say():
+    rng = np.random.default_rng(11)
+    used = usage(rng, 150, 6)
+    latents = rng.standard_normal((150, 2))
+    design = partialled(latents, used)
+    states = design.design.latents
+    weights = np.zeros((6, 3))
+    weights[1], weights[4] = [0.6, 0.3, 0.0], [0.0, 0.2, -0.1]
+    clean = np.einsum("tm,md,td->t", used, weights, states)
+    true = np.linalg.norm(weights, axis=1)
+    alpha, trials = 0.1, 1000
+    missed = np.zeros((4, 6))
+    for _ in range(trials):
+        told = evidence(design, clean + 0.5 * rng.standard_normal(150), [1, 4])
+        low, high = told.size_interval(np.full(6, alpha))
+        mean_low, mean_high = told.mean_interval(np.full(6, 2 * alpha))
+        missed += [low > true, high < true, mean_low > weights[:, 0], mean_high < weights[:, 0]]
+    most = scipy.stats.binom.ppf(0.9999, trials, alpha)
+    assert (missed <= most).all()
+    # Exact for the mean, so not far from what they say either.
+    assert (missed[2:] >= scipy.stats.binom.ppf(0.0001, trials, alpha)).all()
+
+
+def test_near_copies_and_actions_without_rounds_have_no_bound():
+    latents, used, rewards = made(3)
+    used[:, 7], used[:, 8], used[:, 9] = used[:, 4], 1.0, 0.0
+    design = partialled(latents, used)
+    told = evidence(design, rewards, [1, 4])
+    assert np.isinf(told.spread[[7, 8, 9]]).all()
+    assert told.rank[[7, 8, 9]].tolist() == [0, 0, 0]
+    assert (told.p_values(np.array([1, 4]))[[7, 8, 9]] == 1).all()
+    low, high = told.size_interval(np.full(12, 0.1))
+    assert (low[[7, 8, 9]] == 0).all()
+    assert np.isinf(high[[7, 8, 9]]).all()
+    beside = evidence(design, rewards, [1, 4], {4: [7]})
+    assert beside.rank[4] == 0
+    assert beside.rank[1] == 3
+
+
+# -- companions ------------------------------------------------------------------------------------
+
+
+def coherence_of(design, i, j):
+    """Cosine of the smallest angle between what the baseline leaves of two blocks."""
+    bases = []
+    for action in (i, j):
+        block = design.columns(np.array([action]), None)[0].T
+        left, singular, _ = np.linalg.svd(block, full_matrices=False)
+        bases.append(left[:, singular > 1e-7 * np.sqrt(design.energy[action])])
+    if not bases[0].size or not bases[1].size:
+        return 0.0
+    return np.linalg.norm(bases[0].T @ bases[1], 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_companions_have_the_coherence_of_their_blocks(seed):
+    rng = np.random.default_rng(seed)
+    latents = rng.standard_normal((400, 2))
+    used = usage(rng, 400, 20)
+    used[:, 9] = used[:, 4]  # the same
+    used[:, 10] = np.where(rng.random(400) < 0.8, used[:, 3], used[:, 10])  # nearly
+    used[:, 11] = 1 - used[:, 12]  # one or the other, in every round
+    used[:, 13], used[:, 14] = 1.0, 0.0
+    design = partialled(latents, used)
+    found = companions(design)
+    for j in range(20):
+        for other, coherence in zip(found.actions[j], found.coherence[j], strict=True):
+            expected = coherence_of(design, j, other) if other >= 0 else 0.0
+            assert coherence == pytest.approx(expected, abs=1e-7)
+    assert (np.diff(found.coherence) <= 0).all()
+    assert found.actions[[4, 9, 3, 10, 11, 12], 0].tolist() == [9, 4, 10, 3, 12, 11]
+    assert found.coherence[[4, 11], 0] == pytest.approx([1, 1])
+    assert (found.actions[[13, 14]] == -1).all()
+
+
+# -- verdicts --------------------------------------------------------------------------------------
+
+
+def test_a_log_is_told_by_what_made_it():
+    latents, used, rewards = made(1, n_rounds=6000)
+    used[:, 9], used[:, 10], used[:, 11] = used[:, 4], 1.0, 0.0
+    used[:, 8] = 0.0
+    used[:20, 8] = 1.0
+    names = [f"tool_{j}" for j in range(12)]
+    design = KhatriRaoDesign(latents, sp.csr_array(used))
+    found = discover(design, rewards, names=names, threshold=0.3)
+    assert found.named("relevant") == ["tool_1"]
+    assert found.named("prunable") == [f"tool_{j}" for j in (0, 2, 3, 5, 6, 7)]
+    reasons = dict(zip(names, found.verdicts.reason.tolist(), strict=True))
+    assert reasons["tool_4"] == reasons["tool_9"] == "confounded"  # one of them matters
+    assert found.companions.actions[[4, 9], 0].tolist() == [9, 4]
+    assert reasons["tool_10"] == "always"
+    assert reasons["tool_11"] == "unused"
+    assert reasons["tool_8"] == "rounds"
+    assert found.verdicts.mean_low[1] < 0.6 < found.verdicts.mean_high[1]
+    assert found.verdicts.size_low[1] < np.hypot(0.6, 0.3) < found.verdicts.size_high[1]
+    assert found.noise_std == pytest.approx(0.5, rel=0.05)
+    assert 0 < found.verdicts.more_uses[8] < 600
+    assert np.isinf(found.verdicts.more_rounds[[4, 9, 10, 11]]).all()
+
+
+def test_what_is_said_to_settle_an_action_does():
+    """Logs as much longer as is advised settle it with the power that was asked for."""
+    rng = np.random.default_rng(2)
+
+    def log(n_rounds):
+        latents = rng.standard_normal((n_rounds, 1))
+        used = (rng.random((n_rounds, 10)) < 0.1).astype(float)
+        design = KhatriRaoDesign(latents, sp.csr_array(used))
+        return design, rng.standard_normal(n_rounds)
+
+    first = discover(*log(1000), threshold=0.4, power=0.8)
+    open_ = first.verdicts.reason == "rounds"
+    assert open_.sum() >= 8
+    longer = int(1000 + first.verdicts.more_rounds[open_].mean())
+    settled = [
+        np.mean(discover(*log(longer), threshold=0.4).verdicts.verdict == "prunable")
+        for _ in range(40)
+    ]
+    assert 0.65 < np.mean(settled) < 0.95
+
+
+def test_what_is_said_to_be_detectable_is_found():
+    rng = np.random.default_rng(3)
+    found, size = [], None
+    for _ in range(60):
+        latents = rng.standard_normal((1500, 1))
+        used = (rng.random((1500, 20)) < 0.1).astype(float)
+        design = KhatriRaoDesign(latents, sp.csr_array(used))
+        rewards = rng.standard_normal(1500)
+        size = size or float(np.median(discover(design, rewards).verdicts.detectable))
+        rewards += size * used[:, 7]
+        found.append(discover(design, rewards).verdicts.verdict[7] == "relevant")
+    # Selection and confirmation, each of the power asked for or more.
+    assert np.mean(found) > 0.6
+
+
+@pytest.mark.parametrize("reward", ["normal", "success"])
+def test_error_is_controlled_over_all_actions(reward):
+    """No action has an effect, but states and use depend on each other: nothing is relevant."""
+    rng = np.random.default_rng(4)
+    wrong = 0
+    for trial in range(150):
+        latents = rng.standard_normal((400, 2))
+        prefers = latents @ rng.standard_normal((2, 25))
+        used = (prefers + rng.standard_normal((400, 25)) > 1.5).astype(float)
+        mean = 0.4 + 0.1 * latents[:, 0]
+        if reward == "success":
+            rewards = (rng.random(400) < np.clip(mean, 0, 1)).astype(float)
+        else:
+            rewards = mean + rng.standard_normal(400)
+        design = KhatriRaoDesign(latents, sp.csr_array(used))
+        verdict = discover(design, rewards, alpha=0.1, seed=trial).verdicts.verdict
+        wrong += (verdict == "relevant").any()
+    assert wrong <= scipy.stats.binom.ppf(0.9999, 150, 0.1)
+
+
+def test_an_effect_above_the_threshold_is_hardly_ever_pruned():
+    rng = np.random.default_rng(6)
+    wrong = 0
+    for _ in range(150):
+        latents = rng.standard_normal((600, 1))
+        used = (rng.random((600, 10)) < 0.2).astype(float)
+        states = np.column_stack([np.ones(600), latents])
+        weights = 0.31 * np.array([np.cos(1.0), np.sin(1.0)])  # just above it
+        rewards = used[:, 3] * (states @ weights) + 0.3 * rng.standard_normal(600)
+        design = KhatriRaoDesign(latents, sp.csr_array(used))
+        found = discover(design, rewards, threshold=0.3, alpha=0.2)
+        wrong += found.verdicts.verdict[3] == "prunable"
+    assert wrong <= scipy.stats.binom.ppf(0.9999, 150, 0.2 / 10)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**20), st.floats(0.01, 100), st.floats(-50, 50))
+def test_units_and_order_change_nothing(seed, unit, shift):
+    latents, used, rewards = made(seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(12)
+    turned = latents @ (rng.standard_normal((2, 2)) + 3 * np.eye(2)) + shift
+    one = discover(KhatriRaoDesign(latents, sp.csr_array(used)), rewards, threshold=0.3)
+    other = discover(
+        KhatriRaoDesign(turned, sp.csr_array(used[:, order])),
+        unit * rewards + shift + 2 * unit * latents[:, 0],
+        threshold=0.3 * unit,
+    )
+    assert other.verdicts.verdict.tolist() == one.verdicts.verdict[order].tolist()
+    assert other.order.tolist() == one.order[order].tolist()
+    for name in ("size_low", "size_high", "mean", "detectable"):
+        was, now = getattr(one.verdicts, name)[order], getattr(other.verdicts, name)
+        np.testing.assert_allclose(now / unit, was, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threshold": 0.0}, "threshold must be above 0"),
+        ({"alpha": 1.0}, "alpha must lie between 0 and 1"),
+        ({"held_out": 0.0}, "held_out must lie between 0 and 1"),
+        ({"power": -1.0}, "power must lie between 0 and 1"),
+        ({"most": 0}, "most must be at least 1"),
+        ({"names": ["a"]}, "names must be one for each of 12 actions, got 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(change, message):
+    latents, used, rewards = made(0)
+    with pytest.raises(ValueError, match=message):
+        discover(KhatriRaoDesign(latents, sp.csr_array(used)), rewards, **change)
+
+
+def test_a_log_that_cannot_be_used_is_said():
+    latents, used, rewards = made(0)
+    design = KhatriRaoDesign(latents, sp.csr_array(used))
+    with pytest.raises(ValueError, match="rewards must differ: all 600 of them are 3"):
+        discover(design, np.full(600, 3.0))
+    with pytest.raises(ValueError, match="20 rounds are too few: with 2 latent dimensions"):
+        discover(design.head(20), rewards[:20])
