@@ -241,15 +241,17 @@ def test_what_is_said_to_settle_an_action_does():
         design = KhatriRaoDesign(latents, sp.csr_array(used))
         return design, rng.standard_normal(n_rounds)
 
-    first = discover(*log(1000), threshold=0.4, power=0.8)
-    open_ = first.verdicts.reason == "rounds"
-    assert open_.sum() >= 8
-    longer = int(1000 + first.verdicts.more_rounds[open_].mean())
+    advised = []
+    for _ in range(8):  # each estimates σ for itself
+        first = discover(*log(1000), threshold=0.4, power=0.8).verdicts
+        assert (first.reason == "rounds").sum() >= 8
+        advised.append(first.more_rounds[first.reason == "rounds"].mean())
+    longer = int(1000 + np.mean(advised))
     settled = [
         np.mean(discover(*log(longer), threshold=0.4).verdicts.verdict == "prunable")
         for _ in range(40)
     ]
-    assert 0.65 < np.mean(settled) < 0.95
+    assert 0.7 < np.mean(settled) < 0.95
 
 
 def test_what_is_said_to_be_detectable_is_found():

@@ -44,6 +44,8 @@ from sparseact import (
     stopping,
 )
 from sparseact.design import prefix_lengths
+from sparseact.discovery.discover import discover
+from sparseact.partialled import Partialled
 from sparseact.study import store
 from sparseact.study.cell import ORACLE
 from sparseact.study.config import ConfigError, Experiments, load_study
@@ -568,6 +570,21 @@ def fitted(X, y, **parameters):
 
 # A valid call of each public function, by name: what documents it, what is called, its arguments.
 CALLS = {
+    "Partialled": (Partialled, {"design": DESIGN, "controls": LATENTS}),
+    "discover": (
+        discover,
+        {
+            "design": DESIGN,
+            "rewards": REWARDS,
+            "threshold": 0.5,
+            "alpha": 0.1,
+            "power": 0.7,
+            "held_out": 0.4,
+            "most": 3,
+            "selection": "whitened",
+            "seed": 1,
+        },
+    ),
     "Scenario": (Scenario, asdict(SCENARIO)),
     "KhatriRaoDesign": (KhatriRaoDesign, {"latents": LATENTS, "activations": SIGNS}),
     "KhatriRaoDesign, sparse": (

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a log tells of each of its M actions.
+    """What a log tells of each of its M actions: NaN where it tells nothing.
 
     Attributes
     ----------
@@ -145,7 +145,9 @@ def discover(
     if len(named) != M:
         raise ValueError(f"names must be one for each of {M} actions, got {len(named)}")
     terms = Terms(
-        SHARE * spread if threshold is None else real(threshold, "threshold"),
+        SHARE * spread
+        if threshold is None
+        else float(numbers(threshold, "threshold", (), largest=LARGEST)),
         _share(alpha, "alpha"),
         _share(power, "power"),
     )

@@ -75,9 +75,9 @@ class Evidence:
 
     def noise_std_at_most(self, alpha: Floats) -> Floats:
         """σ exceeds this with probability ``alpha``; infinite where no round is left to tell it."""
-        if self.free <= 0:
-            return np.full(np.shape(alpha), np.inf)
-        return np.asarray(np.sqrt(self.noise / scipy.special.chdtri(self.free, 1 - alpha)))
+        least = scipy.special.chdtri(max(self.free, 1), 1 - np.asarray(alpha))
+        told = (self.free > 0) & (least > 0)
+        return np.where(told, np.sqrt(self.noise / np.where(told, least, 1.0)), np.inf)
 
     def p_values(self, selected: Ints) -> Floats:
         """(M,) of no effect, each action on its own: F tests, exact for Gaussian noise."""
@@ -112,7 +112,7 @@ class Evidence:
         if self.noise <= EXACT * self.energy.max(initial=0.0):  # the rewards are met exactly
             exact = np.linalg.norm(self.weights, axis=1)
             return np.where(whole, exact, 0.0), np.where(whole, exact, np.inf)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             statistic = np.where(self.rank > 0, self.energy / self.noise_std**2, 0.0)
             low = np.sqrt(self.narrowest) * self.bound(statistic, self.rank, alpha, upper=False)
             high = np.sqrt(self.spread) * self.bound(statistic, self.rank, alpha)
@@ -121,14 +121,18 @@ class Evidence:
     def bound(self, statistic: Floats, rank: Ints, alpha: Floats, *, upper: bool = True) -> Floats:
         """(n,) bounds on ``σ √λ`` where ``ŵᵀ G̃ ŵ / σ̂²`` is the statistic (n,).
 
-        Each fails with probability ``alpha`` (n,): a tenth of it by σ, the rest by λ.
+        Each fails with probability ``alpha`` (n,): a tenth of it by σ, the rest by λ. Upper bounds
+        are not lowered further by a statistic below its mean without effect: what noise happens
+        to cancel is nothing that rounds tell (power-constrained limits, Cowan et al. 2011).
         """
         most, rest = self.noise_std_at_most(_ON_NOISE * alpha), (1 - _ON_NOISE) * alpha
         with np.errstate(invalid="ignore"):
-            least = np.nan_to_num(statistic * (self.noise_std / most) ** 2)
-            return np.asarray(
-                most * np.sqrt(noncentrality(least, rank, rest if upper else 1 - rest))
-            )
+            least = statistic * (self.noise_std / most) ** 2
+            if upper:
+                bound = most * np.sqrt(noncentrality(np.maximum(least, rank), rank, rest))
+            else:
+                bound = most * np.sqrt(noncentrality(least, rank, 1 - rest))
+        return np.where(np.isfinite(most), bound, np.inf if upper else 0.0)
 
     def mean_interval(self, alpha: Floats) -> tuple[Floats, Floats]:
         """(M,), (M,) two-sided intervals of the first weight: the effect in the average state.

@@ -141,7 +141,7 @@ class _Widths(NamedTuple):
     @property
     def enough(self) -> float:
         """The spread at which an action without effect is found prunable."""
-        return (self.threshold / self.pruned) ** 2
+        return (self.threshold / self.pruned) ** 2 if self.pruned else np.inf
 
 
 def _widths(told: Evidence, held_out: float, terms: Terms) -> _Widths:
@@ -187,15 +187,15 @@ def _advice(
     there already, for the effect that is estimated.
     """
     size = told.size()
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         least = 1 / (width.held_out * coverage)
         spread = np.where(np.isfinite(told.spread), told.spread, least)
         to_prune = spread * (width.pruned / np.maximum(width.threshold - size, 0)) ** 2
         to_find = spread * (width.found / size) ** 2 * width.held_out / (1 - width.held_out)
         borderline = np.fmax(np.fmin(to_prune, to_find), 1.0)
         factor = np.where(reason == "borderline", borderline, spread / width.enough)
+        apart = np.divide(1.0, width.held_out * width.enough)  # uses that are enough by themselves
         uses, rounds = (factor - 1) * coverage, (factor - 1) * n_rounds
-    apart = 1 / (width.held_out * width.enough)  # uses that are enough by themselves
     uses = np.where(reason == "unused", apart, uses)
     uses = np.where(np.isin(reason, ["always", "confounded"]), apart, uses)
     rounds = np.where(np.isin(reason, ["unused", "always", "confounded"]), np.inf, rounds)
