@@ -348,7 +348,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         if self._starts is not None:
             return np.diff(self._starts).astype(np.float64)
         if self.is_sparse:
-            return np.asarray(_squared(self.activations).T @ np.ones(self.n_rounds))
+            return np.asarray(squared(self.activations).T @ np.ones(self.n_rounds))
         return np.einsum("tm,tm->m", self.activations, self.activations, dtype=np.float64)
 
     @cached_property
@@ -467,7 +467,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
         for i, (begin, end) in enumerate(zip([0, *lengths[:-1]], lengths, strict=True)):
             for start in range(begin, end, step):
                 part = slice(start, min(start + step, end))
-                total += products[:, part] @ _squared(self.activations[part])
+                total += products[:, part] @ squared(self.activations[part])
             out[i] = total[places]
         return out.transpose(0, 3, 1, 2)
 
@@ -632,7 +632,8 @@ def _rows_of_ones(table: Any, n_actions: int) -> Any:
     return sp.csr_array(data, shape=(len(table), n_actions))
 
 
-def _squared(matrix: Any) -> Any:
+def squared(matrix: Any) -> Any:
+    """The squares of a matrix' entries, sparse if it is."""
     if not sp.issparse(matrix):
         return np.square(matrix, dtype=np.float64)
     squares = matrix.data * matrix.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from sparseact.threads import serial_blas
 StopReason = Literal["n_select", "residual", "exact_fit", "no_candidates"]
 # Support (m,), weights (m, d) or None if short of rank, norms (m + 1,), and why it stopped.
 Found = tuple[Ints, Floats | None, Floats, StopReason]
+# Whether a path of such norms (m + 1,) is long enough.
+Enough = Callable[[Floats], bool]
 
 # Scores closer than this (relative) are ties: sums of T products differ by rounding, not by signal.
 TIE = 1e-10
@@ -31,12 +34,14 @@ def greedy(
     residual_tol: float,
     selection: Selection,
     history: Floats | None = None,
+    enough: Enough | None = None,
 ) -> tuple[Ints, Floats, tuple[StopReason, ...], Residuals]:
     """Block-OMP on the first ``lengths[i]`` (p,) rounds of a log for every i at once.
 
     Supports (p, n_select), -1 after an early stop; norms (p, n_select + 1), NaN after it; why each
     stopped; and the residuals in the end. Of a dense log the residual before each step and in the
-    end, of the first prefix, is left in ``history`` (n_select + 1, T).
+    end, of the first prefix, is left in ``history`` (n_select + 1, T). It ends with the first step
+    after which the norms (m + 1,) of the first prefix are ``enough``.
     """
     p = len(lengths)
     each = np.arange(p)
@@ -70,6 +75,8 @@ def greedy(
         norms[running, step + 1] = state.norms()[running]
         if history is not None:
             history[step + 1] = state.residuals[0] * state.unit
+        if enough is not None and enough(norms[0, : step + 2]):
+            break
         chosen[:, step] = best  # stopped prefixes ride along, and nothing of them is recorded
         if step + 1 < n_select:
             rule.update(best, fresh, n_select - step - 2)
@@ -84,11 +91,12 @@ def greedy_alone(
     residual_tol: float,
     selection: Selection,
     history: Floats | None = None,
+    enough: Enough | None = None,
 ) -> Found:
     """Block-OMP on all rounds of a log."""
     lengths = np.array([design.n_rounds])
     supports, norms, reasons, state = greedy(
-        design, rewards, lengths, n_select, residual_tol, selection, history
+        design, rewards, lengths, n_select, residual_tol, selection, history, enough
     )
     support = supports[0, supports[0] >= 0]
     return support, state.weights(len(support)), norms[0, : len(support) + 1], reasons[0]

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, instance, integer, numbers, one_of, real
 from sparseact.design import BlockDesign, Floats, Ints, prefix_lengths
-from sparseact.fast import solve
-from sparseact.greedy import StopReason, greedy
+from sparseact.fast import recover, solve
+from sparseact.greedy import StopReason, greedy, greedy_alone
 from sparseact.inference import smallest_weights
 from sparseact.rules import Selection
 from sparseact.stopping import Log, StoppingRule
@@ -163,14 +163,22 @@ def _kept(
     """What a rule keeps of the path, which is made longer until that is settled."""
     told = max(1, log.n_rounds // (2 * log.design.block_size))
     most = min(log.design.n_blocks, told) if n_select is None else n_select
+
+    def settled(norms: Floats) -> bool:
+        return rule.settled(rule.count(log, norms), len(norms) - 1)
+
     n_steps = min(_STEPS, most)
     while True:
-        asked = (log.design, log.rewards, n_steps, tol, log.selection)
-        support, weights, norms, reason = solve(*asked)
-        kept = rule.count(log, norms)
-        if len(support) < n_steps or n_steps == most or rule.settled(kept, n_steps):
+        found = recover(log.design, log.rewards, n_steps, tol, log.selection)
+        if found is None and rule.by_norms:
+            found = greedy_alone(log.design, log.rewards, most, tol, log.selection, enough=settled)
+            break
+        found = found or greedy_alone(log.design, log.rewards, n_steps, tol, log.selection)
+        if len(found[0]) < n_steps or n_steps == most or settled(found[2]):
             break
         n_steps = min(2 * n_steps, most)
+    support, weights, norms, reason = found
+    kept = rule.count(log, norms)
     if kept < len(support):
         return support[:kept], None, norms[: kept + 1], rule.name
     if reason == "n_select" and n_select is None and most < log.design.n_blocks:

@@ -9,14 +9,16 @@ projected off. So a greedy solver that is handed those solves the log beside its
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from sparseact.arguments import LARGEST, instance, numbers
-from sparseact.design import Floats, Ints, KhatriRaoDesign
+from sparseact.design import Floats, Ints, KhatriRaoDesign, places_in_triangle, squared
 from sparseact.residuals import RANK
-from sparseact.threads import serial_blas
+from sparseact.threads import over, serial_blas
 
 # Bytes of products of controls and latents that are made at a time.
 _AT_A_TIME = 2**27
@@ -30,8 +32,9 @@ class Partialled:
     Parameters
     ----------
     design : KhatriRaoDesign
-    controls : array (T, c)
-        Columns that explain rewards whatever the actions; they may depend on each other.
+    controls : array (T, c), optional
+        Columns that explain rewards whatever the actions; they may depend on each other. Without
+        them, the latents: what an action would explain that every round uses.
 
     Raises
     ------
@@ -60,11 +63,15 @@ class Partialled:
     array([3])
     """
 
-    def __init__(self, design: KhatriRaoDesign, controls: npt.ArrayLike) -> None:
+    def __init__(self, design: KhatriRaoDesign, controls: npt.ArrayLike | None = None) -> None:
         instance(design, KhatriRaoDesign, "design")
         self.design = design
+        self._by_latents = controls is None
+        if controls is None:
+            controls = design.latents
         columns = numbers(controls, "controls", (design.n_rounds, None), largest=LARGEST)
-        self.basis = _basis(columns)
+        self._directions = directions(columns)
+        self.basis = np.ascontiguousarray(columns @ self._directions)
         self.n_rounds, self.n_blocks = design.n_rounds, design.n_blocks
         self.block_size = design.block_size
 
@@ -104,14 +111,33 @@ class Partialled:
     @cached_property
     def overlaps(self) -> Floats:
         """(M, b, d) ``QᵀΨ_j`` of every block with an orthonormal basis Q (T, b) of the controls."""
-        b, d = self.basis.shape[1], self.block_size
-        step = max(1, _AT_A_TIME // (8 * max(b * d, 1)))
-        total = np.zeros((self.n_blocks, b * d))
-        for start in range(0, self.n_rounds, step):
-            part = slice(start, start + step)
-            products = self.basis[part, :, None] * self.design.latents[part, None, :]
-            total += self.design.activations[part].T @ products.reshape(-1, b * d)
-        return total.reshape(-1, b, d)
+        if self._by_latents and _all_ones(self.design.activations):
+            return self._directions.T @ self.whole_grams()
+        return weighted_sums(self.design.activations, self.basis, self.design.latents)
+
+    def whole_grams(self) -> Floats:
+        """(M, d, d) ``Ψ_jᵀΨ_j``, nothing projected off."""
+        latents, squares = self.design.latents, squared(self.design.activations)
+        row, column = np.tril_indices(self.block_size)
+        triangle = weighted_sums(squares, latents, latents, (row, column))
+        return triangle[:, places_in_triangle(self.block_size)]
+
+    @cached_property
+    @serial_blas()
+    def grams(self) -> Floats:
+        """(M, d, d) of what is left of every block, directions that are rounding set to zero."""
+        grams, inner = self.whole_grams(), self.overlaps
+        grams -= inner.transpose(0, 2, 1) @ inner
+        little = np.flatnonzero(np.trace(grams, axis1=1, axis2=2) < _LITTLE * self.energy)
+        values, vectors = np.linalg.eigh(grams[little])
+        values[values <= RANK * self.energy[little, None]] = 0.0
+        grams[little] = (vectors * values[:, None, :]) @ vectors.transpose(0, 2, 1)
+        return grams
+
+    @cached_property
+    def axes(self) -> tuple[Floats, Floats]:
+        """(M, d), (M, d, d) eigenvalues and eigenvectors of the Grams of what is left."""
+        return eigen(self.grams)
 
     # -- what a solver asks of it: see BlockDesign ------------------------------------------------
 
@@ -129,17 +155,10 @@ class Partialled:
         """(n, M, d) of vectors (n, T) of which the controls are projected off already."""
         return self.design.correlate_prefixes(residuals, lengths, rows)
 
-    @serial_blas()
     def gram_prefixes(self, lengths: Ints) -> Floats:
         """(1, M, d, d) of what is left of every block, directions that are rounding set to zero."""
         self._whole(lengths)
-        grams = self.design.gram_prefixes(lengths)
-        grams[0] -= self.overlaps.transpose(0, 2, 1) @ self.overlaps
-        little = np.flatnonzero(np.trace(grams[0], axis1=1, axis2=2) < _LITTLE * self.energy)
-        values, vectors = np.linalg.eigh(grams[0, little])
-        values[values <= RANK * self.energy[little, None]] = 0.0
-        grams[0, little] = (vectors * values[:, None, :]) @ vectors.transpose(0, 2, 1)
-        return grams
+        return self.grams[None].copy()
 
     def columns(self, blocks: Ints, rows: Ints | None) -> Floats:
         """(m, d, T) what is left of the columns of each action named, transposed."""
@@ -152,9 +171,50 @@ class Partialled:
             )
 
 
-def _basis(columns: Floats) -> Floats:
-    """(T, b) an orthonormal basis of the columns (T, c)."""
+def directions(columns: Floats) -> Floats:
+    """(p, r) W for which the columns (n, p) times W are orthonormal, r their rank."""
     scale = np.linalg.norm(columns, axis=0)
-    scaled = columns[:, scale > 0] / scale[scale > 0]
-    left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
-    return np.ascontiguousarray(left[:, singular**2 > RANK])
+    scale[scale == 0] = 1.0
+    triangle = np.linalg.qr(columns / scale, mode="r")
+    _, singular, turned = np.linalg.svd(triangle, full_matrices=False)
+    keep = singular**2 > RANK
+    return np.asarray((turned[keep] / singular[keep, None]).T / scale[:, None])
+
+
+def weighted_sums(
+    activations: Any, left: Floats, right: Floats, pairs: tuple[Ints, Ints] | None = None
+) -> Floats:
+    """(M, b, d) ``Σ_t x_tj l_t r_tᵀ`` for every action, of l (T, b) and r (T, d).
+
+    Or, for some pairs of columns of both, (M, n) of their products.
+    """
+    b, d = left.shape[1], right.shape[1]
+    n = b * d if pairs is None else len(pairs[0])
+    step = max(1, _AT_A_TIME // (8 * max(n, 1)))
+    total = np.zeros((activations.shape[1], n))
+    for start in range(0, len(left), step):
+        part = slice(start, start + step)
+        if pairs is None:
+            products = (left[part, :, None] * right[part, None, :]).reshape(-1, n)
+        else:
+            products = left[part, pairs[0]] * right[part, pairs[1]]
+        total += activations[part].T @ products
+    return total if pairs is not None else total.reshape(-1, b, d)
+
+
+def eigen(grams: Floats) -> tuple[Floats, Floats]:
+    """(M, d), (M, d, d) eigenvalues, ascending, and eigenvectors of matrices (M, d, d)."""
+    values, vectors = np.empty(grams.shape[:2]), np.empty_like(grams)
+
+    def of(which: slice) -> None:
+        values[which], vectors[which] = np.linalg.eigh(grams[which])
+
+    with serial_blas():
+        over(of, len(grams))
+    return values, vectors
+
+
+def _all_ones(activations: Any) -> bool:
+    """Whether actions are used or not, and no more or less strongly."""
+    values = activations.data if sp.issparse(activations) else activations
+    return bool(((values == 1) | (values == 0)).all())

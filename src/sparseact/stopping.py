@@ -40,6 +40,7 @@ class StoppingRule(ABC):
     """How many actions of a greedy path to keep."""
 
     name = ""
+    by_norms = True  # looks at the norms alone, so that it can be asked after every step
 
     @abstractmethod
     def count(self, log: Log, norms: Floats) -> int:
@@ -258,6 +259,7 @@ class CrossValidation(_Least):
     n_folds: int = 5
     one_standard_error: bool = False
     name = "cross_validation"
+    by_norms = False
 
     def __post_init__(self) -> None:
         """Refuse what are no folds."""

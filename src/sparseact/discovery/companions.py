@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from sparseact.design import Floats, Ints
 from sparseact.discovery.evidence import weighted_grams
-from sparseact.partialled import Partialled
+from sparseact.partialled import Partialled, eigen
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
@@ -112,19 +112,25 @@ def _highest(values: Floats, n: int) -> Ints:
 
 def _highest_of_rows(values: sp.csr_array, rows: Ints, start: int, nearest: Ints) -> None:
     """Set, for some rows of a sparse matrix, where it is the furthest from 0."""
-    size = np.abs(values.data)
-    row = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
-    order = np.lexsort((values.indices, -size, row))
-    rank = np.arange(len(order)) - values.indptr[row[order]]
-    wanted = (rank < nearest.shape[1]) & (size[order] > 0)
-    wanted &= np.isin(row[order], rows)
-    place = order[wanted]
-    nearest[row[place] + start, rank[wanted]] = values.indices[place]
+    size, begins = np.abs(values.data), values.indptr
+    rows = rows[np.diff(begins)[rows] > 0]
+    if not len(rows):
+        return
+    filled = np.flatnonzero(np.diff(begins))
+    within = np.repeat(np.arange(len(filled)), np.diff(begins)[filled])
+    wanted = np.searchsorted(filled, rows)
+    for place in range(nearest.shape[1]):
+        highest = np.maximum.reduceat(size, begins[filled])
+        first = np.flatnonzero(size == highest[within])
+        first = first[np.unique(within[first], return_index=True)[1]]
+        found = np.where(highest > 0, values.indices[first], -1)
+        nearest[rows + start, place] = found[wanted]
+        size[first] = 0.0
 
 
 def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
     """(P,) block coherence of pairs of actions, the baseline projected off."""
-    values, vectors = np.linalg.eigh(design.gram_prefixes(np.array([design.n_rounds]))[0])
+    values, vectors = design.axes
     keep = values > RANK * design.energy[:, None]
     root = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
     whitener = root[:, :, None] * vectors.transpose(0, 2, 1)
@@ -138,5 +144,5 @@ def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
         cross = weighted_grams(both, latents, np.ones(len(latents)))
         cross -= design.overlaps[i].transpose(0, 2, 1) @ design.overlaps[j]
         inner = whitener[i] @ cross @ whitener[j].transpose(0, 2, 1)
-        coherence[start:end] = np.linalg.norm(inner, 2, axis=(1, 2))
-    return np.minimum(coherence, 1.0)
+        coherence[start:end] = eigen(inner @ inner.transpose(0, 2, 1))[0][:, -1]
+    return np.sqrt(np.clip(coherence, 0.0, 1.0))

@@ -168,7 +168,7 @@ def discover(
     held[np.random.default_rng(integer(seed, "seed", 0)).permutation(T)[:n_held]] = True
 
     scaled = KhatriRaoDesign._of(states, design.activations)
-    own = Partialled(scaled.rounds(~held), states[~held])
+    own = Partialled(scaled.rounds(~held))
     _log.info("selecting on %d rounds of %d actions", own.n_rounds, M)
     found = block_omp(
         own,
@@ -178,7 +178,7 @@ def discover(
         stopping=NoiseTest(terms.alpha),
     )
     del own
-    judged = Partialled(scaled.rounds(held), states[held])
+    judged = Partialled(scaled.rounds(held))
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
     alike = companions(judged)
     beside = {int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist() for j in found.support}

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import scipy.special
 
 from sparseact.design import Floats, Ints
-from sparseact.partialled import Partialled
+from sparseact.partialled import Partialled, directions, eigen, weighted_sums
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
@@ -183,16 +183,16 @@ def evidence(
     d, m = design.block_size, len(chosen)
 
     energy = design.energy
-    alone = _spread(design.design.gram_prefixes(whole)[0], energy)
-    grams = design.gram_prefixes(whole)[0]
-    beside_baseline = _spread(grams, energy)
+    alone = _spread(eigen(design.whole_grams())[0], energy)
+    beside_baseline = _spread(design.axes[0], energy)
+    grams = design.grams.copy()
     correlations = design.correlate_start(rest, whole)[0]
 
     factor = _factor(design, rest, np.concatenate([chosen, extra]))
-    directions = _directions(factor[:, : m * d])
-    explained = directions.T @ factor[:, : m * d].T @ factor[:, -1]
+    basis = directions(factor[:, : m * d])
+    explained = basis.T @ factor[:, : m * d].T @ factor[:, -1]
     for part, products in _products(design, chosen):
-        inner = (directions.T @ products.reshape(m * d, -1)).reshape(len(explained), -1, d)
+        inner = (basis.T @ products.reshape(m * d, -1)).reshape(len(explained), -1, d)
         inner = inner.transpose(1, 0, 2)
         grams[part] -= inner.transpose(0, 2, 1) @ inner
         correlations[part] -= explained @ inner
@@ -201,12 +201,12 @@ def evidence(
     for j in chosen.tolist():
         others = dict.fromkeys(i for i in [*chosen.tolist(), *beside.get(j, ())] if i != j)
         columns = factor[:, np.concatenate([np.empty(0, np.intp), *(place[i] for i in others)])]
-        basis, left = columns @ _directions(columns), factor[:, place[j]]
+        span, left = columns @ directions(columns), factor[:, place[j]]
         for _ in range(2):
-            left = left - basis @ (basis.T @ left)
+            left = left - span @ (span.T @ left)
         grams[j], correlations[j] = left.T @ left, left.T @ factor[:, -1]
 
-    values, vectors = np.linalg.eigh(grams)
+    values, vectors = eigen(grams)
     keep = values > RANK * energy[:, None]
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
     along = (correlations[:, None, :] @ vectors)[:, 0]
@@ -230,11 +230,10 @@ def evidence(
     )
 
 
-def _spread(grams: Floats, energy: Floats) -> Floats:
-    """(M,) largest eigenvalue of the inverse of every Gram (M, d, d); infinite without one."""
-    least = np.linalg.eigvalsh(grams)[:, 0]
-    told = least > RANK * energy
-    return np.where(told, 1 / np.where(told, least, 1.0), np.inf)
+def _spread(values: Floats, energy: Floats) -> Floats:
+    """(M,) the largest inverse of eigenvalues (M, d); infinite where one is none."""
+    told = values[:, 0] > RANK * energy
+    return np.where(told, 1 / np.where(told, values[:, 0], 1.0), np.inf)
 
 
 def _factor(design: Partialled, rest: Floats, blocks: Ints) -> Floats:
@@ -250,15 +249,6 @@ def _factor(design: Partialled, rest: Floats, blocks: Ints) -> Floats:
         stacked = np.vstack([factor, np.column_stack([left, rest[part]])])
         factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     return np.vstack([factor, np.zeros((n - len(factor), n))])
-
-
-def _directions(columns: Floats) -> Floats:
-    """(p, r) directions W for which the columns (n, p) times W are orthonormal, r their rank."""
-    scale = np.linalg.norm(columns, axis=0)
-    scale[scale == 0] = 1.0
-    _, singular, turned = np.linalg.svd(columns / scale, full_matrices=False)
-    keep = singular**2 > RANK
-    return np.asarray((turned[keep] / singular[keep, None]).T / scale[:, None])
 
 
 def _products(design: Partialled, chosen: Ints) -> Iterator[tuple[slice, Floats]]:
@@ -293,16 +283,10 @@ def _products(design: Partialled, chosen: Ints) -> Iterator[tuple[slice, Floats]
 
 def weighted_grams(activations: Any, latents: Floats, strength: Floats) -> Floats:
     """(A, d, d) ``Σ_t x_ta s_t z_t z_tᵀ``."""
-    d = latents.shape[1]
     if sp.issparse(activations):  # most rounds use none of a few actions
         rounds, places = np.unique(activations.indices, return_inverse=True)
         shape = (len(rounds), activations.shape[1])
         activations = sp.csc_array((activations.data, places, activations.indptr), shape=shape)
+        activations = activations.tocsr()
         latents, strength = latents[rounds], strength[rounds]
-    total = np.zeros((activations.shape[1], d * d))
-    for start in range(0, len(latents), _ROUNDS):
-        part = slice(start, start + _ROUNDS)
-        states = latents[part]
-        products = (strength[part, None] * states)[:, :, None] * states[:, None, :]
-        total += activations[part].T @ products.reshape(-1, d * d)
-    return total.reshape(-1, d, d)
+    return weighted_sums(activations, strength[:, None] * latents, latents)
