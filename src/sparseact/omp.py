@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, instance, integer, numbers, one_of, real
@@ -163,27 +164,46 @@ def _kept(
     """What a rule keeps of the path, which is made longer until that is settled."""
     told = max(1, log.n_rounds // (2 * log.design.block_size))
     most = min(log.design.n_blocks, told) if n_select is None else n_select
+    n_steps = min(_STEPS, most)
+    while True:
+        asked = (log.design, log.rewards, n_steps, tol, log.selection)
+        found = recover(*asked)
+        if found is None and rule.by_norms:
+            return _kept_of_steps(rule, log, n_select, most, tol)
+        support, weights, norms, reason = found or greedy_alone(*asked)
+        kept = rule.count(log, norms)
+        if len(support) < n_steps or n_steps == most or rule.settled(kept, n_steps):
+            break
+        n_steps = min(2 * n_steps, most)
+    if kept < len(support):
+        return support[:kept], None, norms[: kept + 1], rule.name
+    return support, weights, norms, _named(reason, log, n_select, most)
+
+
+def _kept_of_steps(
+    rule: StoppingRule, log: Log, n_select: int | None, most: int, tol: float
+) -> tuple[Ints, Floats | None, Floats, str]:
+    """The same, where a rule can be asked after every step."""
 
     def settled(norms: Floats) -> bool:
         return rule.settled(rule.count(log, norms), len(norms) - 1)
 
-    n_steps = min(_STEPS, most)
-    while True:
-        found = recover(log.design, log.rewards, n_steps, tol, log.selection)
-        if found is None and rule.by_norms:
-            found = greedy_alone(log.design, log.rewards, most, tol, log.selection, enough=settled)
-            break
-        found = found or greedy_alone(log.design, log.rewards, n_steps, tol, log.selection)
-        if len(found[0]) < n_steps or n_steps == most or settled(found[2]):
-            break
-        n_steps = min(2 * n_steps, most)
-    support, weights, norms, reason = found
-    kept = rule.count(log, norms)
-    if kept < len(support):
-        return support[:kept], None, norms[: kept + 1], rule.name
+    lengths = np.array([log.design.n_rounds])
+    asked = (log.design, log.rewards, lengths, most, tol, log.selection)
+    supports, norms, reasons, state = greedy(*asked, enough=settled)
+    support = supports[0, supports[0] >= 0]
+    along = norms[0, : len(support) + 1]
+    kept = rule.count(log, along)
+    reason = _named(reasons[0], log, n_select, most) if kept == len(support) else rule.name
+    with serial_blas():
+        return support[:kept], state.weights(kept), along[: kept + 1], reason
+
+
+def _named(reason: StopReason, log: Log, n_select: int | None, most: int) -> str:
+    """Why a path that is kept as a whole ended."""
     if reason == "n_select" and n_select is None and most < log.design.n_blocks:
-        return support, weights, norms, "n_rounds"
-    return support, weights, norms, reason
+        return "n_rounds"
+    return reason
 
 
 def check_stopping(n_select: int | None, residual_tol: float | None) -> None:

@@ -112,10 +112,11 @@ class Partialled:
     def overlaps(self) -> Floats:
         """(M, b, d) ``QᵀΨ_j`` of every block with an orthonormal basis Q (T, b) of the controls."""
         if self._by_latents and _all_ones(self.design.activations):
-            return self._directions.T @ self.whole_grams()
+            return self._directions.T @ self.whole
         return weighted_sums(self.design.activations, self.basis, self.design.latents)
 
-    def whole_grams(self) -> Floats:
+    @cached_property
+    def whole(self) -> Floats:
         """(M, d, d) ``Ψ_jᵀΨ_j``, nothing projected off."""
         latents, squares = self.design.latents, squared(self.design.activations)
         row, column = np.tril_indices(self.block_size)
@@ -126,8 +127,8 @@ class Partialled:
     @serial_blas()
     def grams(self) -> Floats:
         """(M, d, d) of what is left of every block, directions that are rounding set to zero."""
-        grams, inner = self.whole_grams(), self.overlaps
-        grams -= inner.transpose(0, 2, 1) @ inner
+        inner = self.overlaps
+        grams = self.whole - inner.transpose(0, 2, 1) @ inner
         little = np.flatnonzero(np.trace(grams, axis1=1, axis2=2) < _LITTLE * self.energy)
         values, vectors = np.linalg.eigh(grams[little])
         values[values <= RANK * self.energy[little, None]] = 0.0
@@ -212,6 +213,18 @@ def eigen(grams: Floats) -> tuple[Floats, Floats]:
     with serial_blas():
         over(of, len(grams))
     return values, vectors
+
+
+def eigenvalues(grams: Floats) -> Floats:
+    """(M, d) eigenvalues, ascending, of matrices (M, d, d)."""
+    values = np.empty(grams.shape[:2])
+
+    def of(which: slice) -> None:
+        values[which] = np.linalg.eigvalsh(grams[which])
+
+    with serial_blas():
+        over(of, len(grams))
+    return values
 
 
 def _all_ones(activations: Any) -> bool:

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from sparseact.design import Floats, Ints
 from sparseact.discovery.evidence import weighted_grams
-from sparseact.partialled import Partialled, eigen
+from sparseact.partialled import Partialled, eigenvalues
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
@@ -45,16 +45,17 @@ class Companions(NamedTuple):
 
 @serial_blas()
 def companions(design: Partialled, n: int = 3) -> Companions:
-    """The ``n`` actions whose blocks are the most coherent with that of each action.
+    """The ``n`` actions that are used most like each action, by the coherence of their blocks.
 
-    Among the ``n + 1`` whose use is the most correlated with its own, of either sign; of actions
-    that are never used together only those are looked at which are used in a twentieth of the
-    rounds or more.
+    Those whose use is the most correlated with its own, of either sign; of actions that are never
+    used together only those are looked at which are used in a twentieth of the rounds or more.
     """
-    nearest = _used_alike(design, n + 1)
-    own, other = np.nonzero(nearest >= 0)
+    nearest = _used_alike(design, n)
+    own, place = np.nonzero(nearest >= 0)
+    pairs = np.sort(np.column_stack([own, nearest[own, place]]), axis=1)
+    pairs, which = np.unique(pairs, axis=0, return_inverse=True)
     coherence = np.zeros(nearest.shape)
-    coherence[own, other] = _coherence(design, own, nearest[own, other])
+    coherence[own, place] = _coherence(design, *pairs.T)[which.ravel()]
     order = np.argsort(-coherence, axis=1, kind="stable")[:, :n]
     coherence = np.take_along_axis(coherence, order, axis=1)
     actions = np.take_along_axis(nearest, order, axis=1)
@@ -144,5 +145,5 @@ def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
         cross = weighted_grams(both, latents, np.ones(len(latents)))
         cross -= design.overlaps[i].transpose(0, 2, 1) @ design.overlaps[j]
         inner = whitener[i] @ cross @ whitener[j].transpose(0, 2, 1)
-        coherence[start:end] = eigen(inner @ inner.transpose(0, 2, 1))[0][:, -1]
+        coherence[start:end] = eigenvalues(inner @ inner.transpose(0, 2, 1))[:, -1]
     return np.sqrt(np.clip(coherence, 0.0, 1.0))

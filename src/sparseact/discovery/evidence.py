@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import scipy.special
 
 from sparseact.design import Floats, Ints
-from sparseact.partialled import Partialled, directions, eigen, weighted_sums
+from sparseact.partialled import Partialled, directions, eigen, eigenvalues, weighted_sums
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
@@ -183,7 +183,7 @@ def evidence(
     d, m = design.block_size, len(chosen)
 
     energy = design.energy
-    alone = _spread(eigen(design.whole_grams())[0], energy)
+    alone = _spread(eigenvalues(design.whole), energy)
     beside_baseline = _spread(design.axes[0], energy)
     grams = design.grams.copy()
     correlations = design.correlate_start(rest, whole)[0]
