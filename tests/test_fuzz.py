@@ -44,7 +44,7 @@ from sparseact import (
     stopping,
 )
 from sparseact.design import prefix_lengths
-from sparseact.discovery.discover import discover
+from sparseact.discovery.judge import discover
 from sparseact.partialled import Partialled
 from sparseact.study import store
 from sparseact.study.cell import ORACLE

@@ -2,5 +2,5 @@
 
 The layers, each on those before it: :mod:`.states` puts latent states on one scale,
 :mod:`.evidence` says what held-out rounds tell of every action, :mod:`.companions` which actions
-are used alike, :mod:`.verdicts` what follows, and :mod:`.discover` runs them on a log.
+are used alike, :mod:`.verdicts` what follows, and :mod:`.judge` runs them on a log.
 """

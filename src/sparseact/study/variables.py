@@ -89,6 +89,22 @@ def _positive(units: str, long_name: str) -> Variable:
 
 
 VARIABLES: dict[str, Variable] = {
+    # discovery on a log of one's own
+    "tool": Variable("str", "1", "an action of the log, by its name"),
+    "state": Variable("str", "1", "what an effect belongs to: the average state, or a latent"),
+    "verdict": Variable("str", "1", "relevant, prunable, or undetermined"),
+    "reason": Variable("str", "1", "what a verdict that is undetermined lacks"),
+    "order": Variable("int32", "1", "when the action was selected, from 1; 0 if it was not", 0),
+    "uses": _positive("round", "rounds that used the action"),
+    "p_value": Variable("float64", "1", "p-value of no effect, corrected", 0, 1),
+    **_range("effect", _positive("reward", "root mean square of the effect over states")),
+    **_range("mean_effect", Variable("float64", "reward", "effect in the average state")),
+    "detectable_effect": _positive("reward", "smallest effect that would have been found"),
+    "more_uses": _positive("round", "further rounds with the action that would settle it"),
+    "more_rounds": _positive("round", "further rounds, as they are logged, that would settle it"),
+    "companion": Variable("str", "1", "actions used most alike, the closest first"),
+    "companion_coherence": Variable("float64", "1", "block coherence with them", 0, 1),
+    "tool_weight": Variable("float64", "reward", "effect in the average state, and per latent"),
     # axes of the grid
     "design": Variable("str", "1", "how the log was collected"),
     "n_actions": Variable("int32", "1", "number of actions M", 1),
@@ -1026,6 +1042,28 @@ KINDS: dict[str, Kind] = {
             **_intervals(("departure", "grade", "quantile"), "departure_factor"),
             **_intervals(("departure", "grade", "outcome"), "outcome_value"),
             **_intervals(("departure", "outcome"), "breaking_size"),
+        },
+    ),
+    "discovery": Kind(
+        "Which tools of a log matter, which can go, and which it cannot tell",
+        {
+            **_axes("tool", "state"),
+            **_each(
+                ("tool",),
+                "verdict",
+                "reason",
+                "order",
+                "uses",
+                "p_value",
+                *(f"effect{end}" for end in ("", "_least", "_most")),
+                *(f"mean_effect{end}" for end in ("", "_least", "_most")),
+                "detectable_effect",
+                "more_uses",
+                "more_rounds",
+            ),
+            "companion": ("tool", "near"),
+            "companion_coherence": ("tool", "near"),
+            "tool_weight": ("tool", "state"),
         },
     ),
     "method_costs": Kind(
