@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,7 @@ def checked(
     unknown: str,
     allowed: Callable[[str], str],
     section: str = "",
+    tags: Collection[str] = (),
 ) -> _Model:
     """A configuration as its model.
 
@@ -38,6 +39,8 @@ def checked(
         Says, for the path of a key with a pattern, what the pattern means.
     section : str
         The key under which the configuration stands, if it is part of another.
+    tags : collection of str
+        What the model tells the members of a union by, which are no keys.
 
     Raises
     ------
@@ -49,9 +52,8 @@ def checked(
         if not wrong:
             return model.model_validate(config)
     except ValidationError as error:
-        within = (section,) if section else ()
         wrong = [
-            _explain({**one, "loc": (*within, *one["loc"])}, unknown, allowed)
+            _explain(one, _path([section, *one["loc"]], tags), unknown, allowed)
             for one in error.errors(include_url=False)
         ]
     more = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
@@ -73,8 +75,7 @@ def _strange_keys(value: Any, path: str, unknown: str) -> Iterator[str]:
             yield from _strange_keys(inner, f"{path}[{place}]", unknown)
 
 
-def _explain(error: Mapping[str, Any], unknown: str, allowed: Callable[[str], str]) -> str:
-    path = _path(error["loc"])
+def _explain(error: Any, path: str, unknown: str, allowed: Callable[[str], str]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{path}: {unknown}"
     if error["type"] == "missing":
@@ -89,13 +90,13 @@ def _explain(error: Mapping[str, Any], unknown: str, allowed: Callable[[str], st
     return f"{path}: {message}{got}"
 
 
-def _path(steps: Sequence[str | int]) -> str:
+def _path(steps: Sequence[str | int], tags: Collection[str]) -> str:
     """The dotted path of a key, on one line whatever the key."""
     path = ""
     for step in steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        else:
+        elif step and step not in tags:
             plain = step if step.isidentifier() else shown(step)
             path += f".{plain}" if path else plain
     return path
