@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sparseact import KhatriRaoDesign
 from sparseact.discovery.companions import companions
-from sparseact.discovery.judge import discover
 from sparseact.discovery.evidence import detectable, evidence, noncentrality
+from sparseact.discovery.judge import discover
 from sparseact.discovery.states import Scale
 from sparseact.partialled import Partialled
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -10,6 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sparseact.arguments import integer
 from sparseact.design import Floats
+
+_log = logging.getLogger(__name__)
 
 
 class TextEncoder:
@@ -61,9 +64,27 @@ class TextEncoder:
             raise ValueError(
                 f"a single word occurs in two of {len(texts)} texts: that is no state to tell"
             )
+        if kept < self.dimensions:
+            _log.warning("texts have %d dimensions, not the %d asked for", kept, self.dimensions)
         self._svd = TruncatedSVD(kept, n_iter=7, random_state=self.seed).fit(counts)
         return self
 
     def transform(self, texts: Sequence[str]) -> Floats:
         """(n, d) states of n texts; 0 for one without a known word."""
         return np.asarray(self._svd.transform(self._words.transform(texts)), dtype=np.float64)
+
+
+def evenly(texts: Iterable[str], most: int) -> list[str]:
+    """At most so many texts, and half as many at least, at equal distances.
+
+    Of twice as many every other one is dropped, so that texts need not be counted beforehand.
+    """
+    kept: list[str] = []
+    step = 1
+    for place, text in enumerate(texts):
+        if place % step:
+            continue
+        kept.append(text)
+        if len(kept) > most:
+            kept, step = kept[::2], 2 * step
+    return kept

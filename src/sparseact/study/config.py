@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
+from sparseact.mistakes import ConfigError, checked, shown
 from sparseact.scenario import (
     STEEPEST,
     Departure,
@@ -83,12 +83,6 @@ def _not_a_folder_of_another(label: str) -> str:
 
 
 _UNKNOWN = "unknown key; config/README.md lists the keys there are"
-# Mistakes listed in one message.
-_SHOWN = 20
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message names every key at fault."""
 
 
 class _Model(BaseModel):
@@ -176,7 +170,7 @@ class Grid(_Model):
         for axis in (*_AXES, "n_rounds", "since_arrival", "selection"):
             values = getattr(self, axis) or []
             if len(set(values)) != len(values):
-                raise ValueError(f"{axis} names a value twice: {_shown(values)}")
+                raise ValueError(f"{axis} names a value twice: {shown(values)}")
         return self
 
     @property
@@ -658,7 +652,7 @@ class MethodCosts(_Model):
     def _ascend(self) -> Self:
         n_actions = [one.n_actions for one in self.sizes]
         if sorted(set(n_actions)) != n_actions:
-            raise ValueError(f"n_actions of its sizes must ascend (got {_shown(n_actions)})")
+            raise ValueError(f"n_actions of its sizes must ascend (got {shown(n_actions)})")
         return self
 
     def scenarios(self, study: Study) -> tuple[Scenario, ...]:
@@ -735,7 +729,7 @@ class Study(_Model):
             if len(values) > 1:
                 raise ConfigError(
                     f"experiments.{experiment}.grids: {name} must be the same in all of it, got "
-                    f"{_shown(values)}; what may vary is {', '.join(sorted(varies)) or 'nothing'}"
+                    f"{shown(values)}; what may vary is {', '.join(sorted(varies)) or 'nothing'}"
                 )
         try:
             getattr(self.experiments, experiment).check(cells)
@@ -833,21 +827,6 @@ class Study(_Model):
                 raise ConfigError(f"{key}: {error}") from None
 
 
-def _strange_keys(value: Any, path: str = "") -> Iterator[str]:
-    """A message for each key of a section that is no text that can be shown."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            where = f"{path}." if path else ""
-            if isinstance(key, str) and key.isprintable():
-                plain = key if key.isidentifier() else _shown(key)
-                yield from _strange_keys(inner, f"{where}{plain}")
-            else:
-                yield f"{where}{_shown(key)}: {_UNKNOWN}"
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _strange_keys(inner, f"{path}[{place}]")
-
-
 def load_study(config: Mapping[str, Any]) -> Study:
     """Check a configuration as read from YAML.
 
@@ -856,15 +835,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
     ConfigError
         One message that names every key at fault and says what is allowed.
     """
-    try:
-        wrong = [*_strange_keys(config)]
-        study = None if wrong else Study.model_validate(config)
-    except ValidationError as error:
-        wrong = [_explain(one) for one in error.errors(include_url=False)]
-    if wrong:
-        more = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        raise ConfigError("\n".join(wrong[:_SHOWN] + more))
-    assert study is not None
+    study = checked(Study, config, _UNKNOWN, _allowed)
     cells = {name: study.cells(name) for name in Experiments.model_fields}
     every = [cell for of_experiment in cells.values() for cell in of_experiment]
     # What experiments share is done once, with the trials and rounds of all of them.
@@ -959,45 +930,13 @@ def _around_arrival(since: Sequence[int], scenario: Scenario) -> tuple[int, ...]
     return tuple(sorted(old | {scenario.arrives_after + n for n in since}))
 
 
-def _explain(error: Any) -> str:
-    path = _path(error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{path}: {_UNKNOWN}"
-    if error["type"] == "missing":
-        return f"{path}: this key is required"
-    if error["type"] in ("model_type", "dict_type"):
-        return f"{path}: must be a section with keys of its own"
-    given = error["input"]
-    if error["type"] == "string_pattern_mismatch":
-        allowed = f"must be one of {', '.join(METHODS)}"
-        if path == "label":
-            allowed = "may hold only a-z, 0-9 and -, at most 40 of them"
-        elif path.endswith(".setting"):
-            allowed = "must be letters, digits, spaces and .,=- after a letter, at most 40 of them"
-        return f"{path}: {allowed} (got {_shown(given)})"
-    message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(given, dict | list) and given else f" (got {_shown(given)})"
-    return f"{path}: {message}{shown}"
-
-
-def _path(steps: Sequence[str | int]) -> str:
-    """The dotted path of a key, on one line whatever the key."""
-    path = ""
-    for step in steps:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        else:
-            plain = step if step.isidentifier() else _shown(step)
-            path += f".{plain}" if path else plain
-    return path
-
-
-def _shown(value: Any) -> str:
-    """A value in few characters and on one line."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return f"a huge {type(value).__name__}"
+def _allowed(path: str) -> str:
+    """What the pattern of a key means."""
+    if path == "label":
+        return "may hold only a-z, 0-9 and -, at most 40 of them"
+    if path.endswith(".setting"):
+        return "must be letters, digits, spaces and .,=- after a letter, at most 40 of them"
+    return f"must be one of {', '.join(METHODS)}"
 
 
 def schema() -> str:

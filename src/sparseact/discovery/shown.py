@@ -1,0 +1,176 @@
+"""What was found, for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sparseact.discovery.advice import Advice, advice
+from sparseact.discovery.judge import Discovery
+
+# Undetermined actions that are shown.
+_SHOWN = 10
+# Actions and pairs that a sentence of advice names.
+_NAMED = 3
+
+
+def show(found: Discovery, console: Console, *, everything: bool = False) -> None:
+    """Print the relevant actions, what is undetermined and why, the rest as a count, and advice.
+
+    Parameters
+    ----------
+    found : Discovery
+    console : Console
+    everything : bool
+        Also the names of what is prunable, and all that is undetermined.
+    """
+    told = advice(found)
+    for sentence in _summary(found):
+        console.print(sentence)
+    console.print()
+    relevant, prunable = told.verdicts["relevant"], told.verdicts["prunable"]
+    console.print(f"Relevant: {relevant:,}", style="bold")
+    if relevant:
+        console.print(_relevant(found))
+    undetermined = (f"Undetermined: {told.verdicts['undetermined']:,}", "bold")
+    console.print(Text.assemble(undetermined, f" ({_reasons(told)})" if told.reasons else ""))
+    if told.reasons:
+        console.print(_undetermined(found, everything))
+    console.print(f"Prunable: {prunable:,}", style="bold")
+    if everything and prunable:
+        console.print(", ".join(found.named("prunable")))
+    console.print()
+    for sentence in _advised(told):
+        console.print(sentence)
+    console.print(_error(found))
+
+
+def _summary(found: Discovery) -> Iterator[str]:
+    yield (
+        f"{found.n_rounds:,} rounds of {len(found.names):,} actions, judged on "
+        f"{found.n_held_out:,} that selection did not see. Of the reward's variance there the "
+        f"states explain {_percent(found.explained_by_baseline)}, the "
+        f"{(found.order > 0).sum()} selected actions {_percent(found.explained_by_actions)} more. "
+        f"Noise: {found.noise_std:.3g}."
+    )
+
+
+def _relevant(found: Discovery) -> Table:
+    table = _table("action", "effect", "interval", "in the average state", "rounds", right=4)
+    told = found.verdicts
+    chosen = np.flatnonzero(told.verdict == "relevant")
+    for j in chosen[np.argsort(found.order[chosen], kind="stable")]:
+        table.add_row(
+            found.names[j],
+            f"{told.size[j]:.3g}",
+            _interval(told.size_low[j], told.size_high[j]),
+            f"{told.mean[j]:+.3g}  {_interval(told.mean_low[j], told.mean_high[j])}",
+            f"{found.coverage[j]:,.0f}",
+        )
+    return table
+
+
+def _undetermined(found: Discovery, everything: bool) -> Table:
+    """Those selected first, then those that the fewest uses would settle."""
+    told = found.verdicts
+    open_ = np.flatnonzero(told.verdict == "undetermined")
+    order = open_[np.lexsort((told.more_uses[open_], found.order[open_] == 0))]
+    table = _table("action", "reason", "what would settle it", "rounds", right=1)
+    for j in order if everything else order[:_SHOWN]:
+        table.add_row(
+            found.names[j],
+            str(told.reason[j]),
+            _settling(found, int(j)),
+            f"{found.coverage[j]:,.0f}",
+        )
+    if not everything and len(order) > _SHOWN:
+        table.add_row("…", "", f"{len(order) - _SHOWN:,} more; --all shows them", "")
+    return table
+
+
+def _settling(found: Discovery, j: int) -> str:
+    uses = found.verdicts.more_uses[j]
+    if not np.isfinite(uses):
+        return "nothing that can be counted"
+    n = f"{uses:,.0f}"
+    other = found.companions.actions[j, 0] if found.companions.actions.size else -1
+    return {
+        "unused": f"{n} rounds with it",
+        "rounds": f"{n} more rounds with it",
+        "states": f"{n} more rounds with it, in other states",
+        "always": f"{n} rounds without it",
+        "confounded": f"{n} rounds with it and without "
+        + (found.names[other] if other >= 0 else "the selected actions"),
+        "borderline": f"{n} more rounds with it",
+    }[str(found.verdicts.reason[j])]
+
+
+_REASONS = {
+    "unused": "never used",
+    "rounds": "used in too few rounds",
+    "states": "used in too few kinds of states",
+    "always": "used nearly always",
+    "confounded": "used with another",
+    "borderline": "effect near the threshold",
+}
+
+
+def _reasons(told: Advice) -> str:
+    return ", ".join(f"{n:,} {_REASONS[reason]}" for reason, n in told.reasons.items())
+
+
+def _advised(told: Advice) -> Iterator[str]:
+    if told.settled_by_rounds:
+        yield (
+            f"More rounds as they are logged: {told.rounds_for_half:,.0f} would settle half of the "
+            f"{told.settled_by_rounds:,} actions that they can settle, "
+            f"{told.rounds_for_all:,.0f} all of them."
+        )
+    if told.explore:
+        first = [f"{one.action} ({one.uses:,} more uses)" for one in told.explore[:_NAMED]]
+        yield f"Explore first: {_list(first)}."
+    if told.apart:
+        pairs = [
+            f"{one.action} and {one.other} ({one.uses:,} rounds with one alone)"
+            for one in told.apart[:_NAMED]
+        ]
+        yield f"Use apart: {_list(pairs)}."
+
+
+def _error(found: Discovery) -> str:
+    terms = found.terms
+    return (
+        f"With probability {_percent(1 - terms.alpha)} no action without effect is called "
+        f"relevant, and with that probability none with an effect above {terms.threshold:.3g} is "
+        "called prunable, of all together."
+    )
+
+
+def _table(*columns: str, right: int) -> Table:
+    """A plain table of which the last columns are of numbers."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        numeric = place >= len(columns) - right
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="ellipsis" if numeric else "fold",
+        )
+    return table
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3g} … {high:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(words)
