@@ -5,6 +5,7 @@
 #     snakemake --cores 2 datasets | figures | reports       part of it
 #     snakemake --cores 2 --configfile config/quick.yaml     a cut that takes three minutes
 #     snakemake --cores 1 verify                             is all still what the study left?
+#     snakemake --cores 1 discover --configfile config/my-log.yaml   on a log of your own
 
 import os
 
@@ -38,6 +39,7 @@ include: "workflow/rules/render.smk"
 include: "workflow/rules/manifest.smk"
 include: "workflow/rules/crate.smk"
 include: "workflow/rules/estimate.smk"
+include: "workflow/rules/discover.smk"
 
 
 # What is not worth a job of its own on a cluster.
@@ -53,6 +55,7 @@ localrules:
     verify,
     crate,
     estimate,
+    discover,
 
 
 rule all:
@@ -100,3 +103,7 @@ onstart:
 onsuccess:
     if set(workflow.dag_settings.targets) <= {"all", "reports"}:
         print(f"The report is {REPORTS}/index.html")
+    if "discover" in workflow.dag_settings.targets:
+        print(
+            f"The report is {REPORTS}/discovery.html, the table {RESULTS}/discovery.csv"
+        )

@@ -35,6 +35,7 @@ class Discovery:
     Attributes
     ----------
     names : tuple of M str
+    latent_names : tuple of d str
     verdicts : Verdicts
     order : int array (M,)
         When an action was selected, from 1; 0 if it was not.
@@ -58,6 +59,7 @@ class Discovery:
     """
 
     names: tuple[str, ...]
+    latent_names: tuple[str, ...]
     verdicts: Verdicts
     order: Ints
     coverage: Floats
@@ -84,6 +86,7 @@ def discover(
     rewards: npt.ArrayLike,
     *,
     names: Sequence[str] | None = None,
+    latent_names: Sequence[str] | None = None,
     threshold: float | None = None,
     alpha: float = 0.05,
     power: float = 0.8,
@@ -101,6 +104,8 @@ def discover(
     rewards : array (T,)
     names : sequence of M str, optional
         Of the actions; otherwise their numbers.
+    latent_names : sequence of d str, optional
+        Of the latent dimensions, likewise.
     threshold : float, optional
         Effects below it do not matter, in units of the reward: the root mean square, over the
         states of the log, of what an action adds. A tenth of the rewards' standard deviation
@@ -141,9 +146,8 @@ def discover(
     spread = float(y.std())
     if spread <= 1e-12 * max(float(np.abs(y).max()), np.finfo(np.float64).tiny):
         raise ValueError(f"rewards must differ: all {T} of them are {y[0]:g}")
-    named = tuple(map(str, range(M))) if names is None else tuple(names)
-    if len(named) != M:
-        raise ValueError(f"names must be one for each of {M} actions, got {len(named)}")
+    named = _names(names, M, "names", "actions")
+    latents = _names(latent_names, design.block_size, "latent_names", "latent dimensions")
     terms = Terms(
         SHARE * spread
         if threshold is None
@@ -190,6 +194,7 @@ def discover(
     left = float(rest @ rest)
     return Discovery(
         names=named,
+        latent_names=latents,
         verdicts=verdicts(told, found.support, design.coverage, T, n_held / T, terms),
         order=order,
         coverage=design.coverage,
@@ -205,6 +210,13 @@ def discover(
         explained_by_actions=(left - told.noise) / total,
         stop_reason=found.stop_reason,
     )
+
+
+def _names(given: Sequence[str] | None, n: int, name: str, what: str) -> tuple[str, ...]:
+    names = tuple(map(str, range(n))) if given is None else tuple(given)
+    if len(names) != n:
+        raise ValueError(f"{name} must be one for each of {n} {what}, got {len(names)}")
+    return names
 
 
 def _share(value: float, name: str) -> float:

@@ -72,6 +72,7 @@ def discover_log(settings: Settings, progress: Progress | None = None) -> Discov
             KhatriRaoDesign(log.latents, log.activations),
             log.rewards,
             names=log.names,
+            latent_names=log.latent_names,
             threshold=settings.threshold,
             alpha=settings.alpha,
             power=settings.power,

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
+from sparseact.discovery.settings import Settings
 from sparseact.mistakes import ConfigError, checked, shown
 from sparseact.scenario import (
     STEEPEST,
@@ -706,6 +707,7 @@ class Study(_Model):
     bootstrap: Annotated[int, Field(ge=20, le=10**5)]
     experiments: Experiments
     method_costs: MethodCosts
+    discover: Settings | None = None
 
     @model_validator(mode="after")
     def _quantiles_differ(self) -> Self:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from sparseact.discovery.advice import advice
 from sparseact.discovery.judge import Discovery
 from sparseact.study.store import Arrays
 
 
-def arrays_of(found: Discovery, latents: Sequence[str]) -> Arrays:
-    """Verdicts on M tools, and what they rest on; NaN for what is infinite.
-
-    Parameters
-    ----------
-    found : Discovery
-    latents : sequence of d str
-        Names of the latent dimensions.
-    """
+def arrays_of(found: Discovery) -> Arrays:
+    """Verdicts on M tools, and what they rest on; NaN for what is infinite."""
     told, alike = found.verdicts, found.companions
     names = np.array(found.names, dtype=object)
     nearest = np.where(alike.actions >= 0, names[alike.actions], "")
@@ -42,7 +35,7 @@ def arrays_of(found: Discovery, latents: Sequence[str]) -> Arrays:
     }
     return {
         "tool": names.astype(str),
-        "state": np.array(["average state", *latents]),
+        "state": np.array(["average state", *found.latent_names]),
         "verdict": told.verdict,
         "reason": told.reason,
         "order": found.order.astype(np.int32),
@@ -55,6 +48,7 @@ def arrays_of(found: Discovery, latents: Sequence[str]) -> Arrays:
 
 def told_of(found: Discovery) -> dict[str, Any]:
     """What holds for the whole log, as attributes."""
+    logged = advice(found)
     return {
         **asdict(found.terms),
         "n_rounds": found.n_rounds,
@@ -65,4 +59,7 @@ def told_of(found: Discovery) -> dict[str, Any]:
         "explained_by_baseline": found.explained_by_baseline,
         "explained_by_actions": found.explained_by_actions,
         "stop_reason": found.stop_reason,
+        "settled_by_rounds": logged.settled_by_rounds,
+        "rounds_for_half": logged.rounds_for_half,
+        "rounds_for_all": logged.rounds_for_all,
     }

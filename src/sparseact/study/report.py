@@ -51,7 +51,7 @@ def render(
     parameters: Mapping[str, Any],
     origin: Mapping[str, str],
     failed: str | Path,
-    index: str = "index.html",
+    index: str | None = "index.html",
 ) -> None:
     """Execute a notebook in this environment's own kernel and make a page of it.
 
@@ -73,7 +73,7 @@ def render(
         into the executed notebook's metadata and to the foot of the page.
     failed : path
         Where a notebook that raised is left for inspection.
-    index : str
+    index : str, optional
         The page that links everything, as seen from the page.
 
     Raises
