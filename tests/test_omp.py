@@ -329,7 +329,7 @@ def test_ill_conditioned_latents_keep_their_digits():
     [
         ({"n_select": 0}, "n_select must lie between 1 and 9"),
         ({"n_select": 10}, "n_select must lie between 1 and 9"),
-        ({}, "nothing says when to stop: give n_select or residual_tol"),
+        ({}, "nothing says when to stop: give n_select, residual_tol or a stopping rule"),
         ({"residual_tol": -1.0}, "residual_tol"),
         ({"residual_tol": np.nan}, "residual_tol"),
         ({"n_select": 2, "selection": "magic"}, "selection must be one of"),

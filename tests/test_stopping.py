@@ -103,10 +103,10 @@ def test_ebic_is_its_formula(rng, gamma):
 def test_cross_validation_is_that_of_least_squares_on_each_fold(rng):
     design, y, _ = signed(rng)
     psi = design.to_dense().reshape(120, 15, 2)
-    errors = CrossValidation(4).errors(Log(design, y, "whitened"), 5)
-    for fold in range(4):
-        outside = [t for t in range(120) if t % 4 != fold]
-        inside = range(fold, 120, 4)
+    rule = CrossValidation(4)
+    errors = rule.errors(Log(design, y, "whitened"), 5)
+    for fold, held in enumerate(rule.folds(120)):
+        outside, inside = np.flatnonzero(~held), np.flatnonzero(held)
         train = KhatriRaoDesign(design.latents[outside], design.activations[outside])
         support = block_omp(train, y[outside], 5, selection="whitened").support
         assert errors[fold, 0] == pytest.approx(np.mean(y[inside] ** 2))
@@ -251,3 +251,28 @@ def test_what_is_no_rule_is_refused(rng):
         block_omp(design, y, stopping="ebic")
     with pytest.raises(ValueError, match="n_folds must be at most T=120, got 121"):
         block_omp(design, y, stopping=CrossValidation(121))
+
+
+def test_folds_share_no_period_with_the_log():
+    """A log in which actions take turns: each must be in all folds."""
+    rng = np.random.default_rng(9)
+    T, M = 1200, 60
+    actions, latents = np.arange(T) % M, rng.standard_normal((T, 2))
+    design = KhatriRaoDesign.from_actions(latents, actions, n_actions=M)
+    weights = np.zeros((M, 2))
+    weights[[3, 20, 41]] = [[3, 0], [0, 3], [2, 2]]
+    rewards = design @ weights.ravel() + 0.1 * rng.standard_normal(T)
+    rule = CrossValidation(5)
+    for fold in rule.folds(T):
+        assert len(set(actions[fold])) > 0.9 * M
+    assert set(block_omp(design, rewards, stopping=rule).support.tolist()) >= {3, 20, 41}
+
+
+@given(st.integers(2, 9), st.integers(1, 80), st.integers(0, 30))
+def test_folds_are_even_and_those_of_a_longer_log(n_folds, n_rounds, more):
+    rule = CrossValidation(n_folds)
+    folds = np.array([*rule.folds(n_rounds)])
+    longer = np.array([*rule.folds(n_rounds + more)])
+    assert (folds.sum(axis=0) == 1).all()
+    assert np.ptp(folds.sum(axis=1)) <= 1
+    assert (folds == longer[:, :n_rounds]).all()

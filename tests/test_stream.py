@@ -160,3 +160,61 @@ def test_the_estimator_learns_in_pieces_what_it_learns_at_once():
     # A fit begins anew, and so does what is taken in after it.
     pieces.fit(matrix[:50], rewards[:50]).partial_fit(matrix, rewards)
     np.testing.assert_allclose(pieces.coef_, at_once.coef_, rtol=1e-7, atol=1e-10)
+
+
+def test_a_failed_partial_fit_takes_in_nothing():
+    rng = np.random.default_rng(6)
+    latents, used, rewards, _ = growing(rng)
+    design = KhatriRaoDesign(latents, used)
+    estimator = BlockOMP(3).partial_fit(design.head(40), rewards[:40])
+    for wrong in ({"n_select": 99}, {"stopping": CrossValidation()}, {"residual_tol": -1.0}):
+        with pytest.raises((ValueError, TypeError)):
+            estimator.set_params(**wrong).partial_fit(
+                design.rounds(np.arange(90) >= 40), rewards[40:]
+            )
+        estimator.set_params(n_select=3, stopping=None, residual_tol=None)
+    estimator.partial_fit(design.rounds(np.arange(90) >= 40), rewards[40:])
+    np.testing.assert_allclose(estimator.coef_, BlockOMP(3).fit(design, rewards).coef_, atol=1e-9)
+    first = BlockOMP(99)
+    with pytest.raises(ValueError, match="n_select must lie between"):
+        first.partial_fit(design, rewards)
+    first.set_params(n_select=3).partial_fit(design, rewards)
+    assert first.residual_norms_[0] == pytest.approx(np.linalg.norm(rewards))
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_rounds_taken_in_are_copies(plain):
+    rng = np.random.default_rng(7)
+    latents, used, rewards, _ = growing(rng, sparse=False, k=5)
+    whole = KhatriRaoDesign(latents, used)
+    blocks = whole.to_dense()
+    room, answers = np.empty((30, blocks.shape[1])), np.empty(30)
+    states, actions = np.empty((30, 2)), np.empty((30, used.shape[1]))
+    estimator = BlockOMP(1, block_size=2)
+    for start in (0, 30, 60):
+        part = slice(start, start + 30)
+        room[:], answers[:], states[:], actions[:] = (
+            blocks[part],
+            rewards[part],
+            latents[part],
+            used[part],
+        )
+        estimator.partial_fit(room if plain else KhatriRaoDesign(states, actions), answers)
+    room[:], answers[:], states[:], actions[:] = 0.0, 0.0, 0.0, 0.0
+    estimator.set_params(n_select=6).partial_fit(
+        *((blocks[:1], rewards[:1]) if plain else (whole.head(1), rewards[:1]))
+    )
+    again = np.concatenate([np.arange(90), [0]])
+    at_once = BlockOMP(6, block_size=2).fit(blocks[again], rewards[again])
+    assert estimator.support_.tolist() == at_once.support_.tolist()
+    np.testing.assert_allclose(estimator.coef_, at_once.coef_, atol=1e-9)
+
+
+def test_the_rule_of_selection_stays():
+    rng = np.random.default_rng(8)
+    latents, used, rewards, _ = growing(rng)
+    design = KhatriRaoDesign(latents, used)
+    estimator = BlockOMP(2).partial_fit(design, rewards)
+    for other in ("whitened", "nonsense"):
+        with pytest.raises(ValueError, match="selection cannot change from 'correlation'"):
+            estimator.set_params(selection=other).partial_fit(design, rewards)

@@ -100,6 +100,8 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Blocks selected.
     """
 
+    _stream: Stream
+
     def __init__(
         self,
         n_select: int | None = None,
@@ -146,10 +148,12 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(self, X: npt.ArrayLike | KhatriRaoDesign, y: npt.ArrayLike) -> BlockOMP:
         """Take in new rounds, and select and refit on all that were taken in so far.
 
-        What it finds is what :meth:`fit` would find on all of them, for the cost of the new ones
-        (:class:`~sparseact.stream.Stream`), which are kept. A :class:`~sparseact.KhatriRaoDesign`
-        may have more actions than before; these come last. What was given to :meth:`fit` is not
-        among the rounds taken in.
+        What it finds is what :meth:`fit` would find on all of them: the same support, and weights
+        to rounding, but where scores tie to rounding (:class:`~sparseact.stream.Stream`). The new
+        rounds are added to sums over the old, which are kept as copies and seldom read again. That
+        pays where rounds outnumber M·d by far; else :meth:`fit` on all of them is faster. A
+        :class:`~sparseact.KhatriRaoDesign` may have more actions than before; these come last. What
+        was given to :meth:`fit` is not among the rounds taken in.
 
         Parameters
         ----------
@@ -159,16 +163,22 @@ class BlockOMP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError, TypeError
-            As :meth:`fit`, or if ``stopping`` wants all rounds at hand.
+            As :meth:`fit`, or if ``stopping`` wants all rounds at hand, or ``selection`` is another
+            than before. Nothing is taken in then.
         """
         first = not hasattr(self, "_stream")
+        if not first and self.selection != self._stream.selection:
+            raise ValueError(
+                f"selection cannot change from {self._stream.selection!r} to {self.selection!r} "
+                "between rounds: the sums that are kept are for one rule; start a new estimator"
+            )
         design, y = self._design_of(X, y, reset=first)
-        if first:
-            self._stream = Stream(self.selection)
-        self._stream.add(design, y)
-        found = self._stream.solve(
+        stream = Stream(self.selection) if first else self._stream.copy()
+        stream.add(design, y)
+        found = stream.solve(
             self._most(design), residual_tol=self.residual_tol, stopping=self.stopping
         )
+        self._stream = stream
         return self._learn(found, design)
 
     def _design_of(

@@ -53,7 +53,9 @@ def checked(
             return model.model_validate(config)
     except ValidationError as error:
         wrong = [
-            _explain(one, _path([section, *one["loc"]], tags), unknown, allowed)
+            _explain(
+                one, _path([*([section] if section else []), *one["loc"]], tags), unknown, allowed
+            )
             for one in error.errors(include_url=False)
         ]
     more = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
@@ -96,7 +98,7 @@ def _path(steps: Sequence[str | int], tags: Collection[str]) -> str:
     for step in steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step and step not in tags:
+        elif step not in tags:
             plain = step if step.isidentifier() else shown(step)
             path += f".{plain}" if path else plain
     return path

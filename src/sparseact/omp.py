@@ -99,6 +99,8 @@ def block_omp(
     design : KhatriRaoDesign
         The log's design, T rounds of M actions with latent dimension d.
     rewards : array (T,)
+        The model has no constant: where rewards have a baseline, take it off first, with
+        :class:`~sparseact.partialled.Partialled`.
     n_select : int, optional
         k, the number of actions to select; with a stopping rule, at most. Without it, selection
         goes on until ``residual_tol`` or ``stopping`` ends it.
@@ -209,7 +211,9 @@ def _named(reason: StopReason, log: Log, n_select: int | None, most: int) -> str
 def check_stopping(n_select: int | None, residual_tol: float | None) -> None:
     """What can be said of when to stop before there is a design; errors as in block_omp."""
     if n_select is None and residual_tol is None:
-        raise ValueError("nothing says when to stop: give n_select or residual_tol")
+        raise ValueError(
+            "nothing says when to stop: give n_select, residual_tol or a stopping rule"
+        )
     if n_select is not None:
         integer(n_select, "n_select", 1)
     if residual_tol is not None:

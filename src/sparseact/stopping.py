@@ -237,8 +237,9 @@ class EBIC(_Least):
 class CrossValidation(_Least):
     """Keep as many actions as predict best on rounds that were held out.
 
-    Every K-th round is in the same fold, so that each fold spans the whole log. On the rounds
-    outside it a path is taken anew, and after each of its steps its error is measured within.
+    Of every K rounds in a row each is in another fold, in an order that is drawn anew (always the
+    same), so that folds span the whole log and share no period with it. On the rounds outside a
+    fold a path is taken anew, and after each of its steps its error is measured within.
 
     Parameters
     ----------
@@ -307,9 +308,12 @@ class CrossValidation(_Least):
         return errors
 
     def folds(self, n_rounds: int) -> Iterator[npt.NDArray[np.bool_]]:
-        """(T,) for each fold, whether a round is in it."""
+        """(T,) for each fold, whether a round is in it: the same for longer logs."""
+        rng = np.random.default_rng(0)
+        runs = [rng.permutation(self.n_folds) for _ in range(-(-n_rounds // self.n_folds))]
+        place = np.concatenate(runs)[:n_rounds]
         for fold in range(self.n_folds):
-            yield np.arange(n_rounds) % self.n_folds == fold
+            yield place == fold
 
 
 def held_out_errors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from typing import get_args
 
 import numpy.typing as npt
@@ -21,7 +22,7 @@ class Stream:
     factor and their products with all others (:mod:`sparseact.sums`). New rounds are added to
     these, so that a solve does not look at old rounds again, unless it wants a block that was not
     collected before; then those rounds are read once more that used it, or the blocks beside it.
-    So the rounds themselves are kept too.
+    So the rounds themselves are kept too, as copies.
 
     Parameters
     ----------
@@ -37,11 +38,17 @@ class Stream:
 
     def __init__(self, selection: Selection = "correlation") -> None:
         one_of(selection, get_args(Selection), "selection")
-        self._selection: Selection = selection
+        self.selection: Selection = selection
         self._rounds: list[tuple[BlockDesign, Floats]] = []
         self._opening: Opening | None = None
         self._design: Compressed | None = None
         self.n_looks = 0  # at old rounds
+
+    def copy(self) -> Stream:
+        """A stream of the same rounds, which goes its own way from here."""
+        other = copy(self)
+        other._rounds = [*self._rounds]
+        return other
 
     def add(self, design: BlockDesign, rewards: npt.ArrayLike) -> None:
         """Take in new rounds; there may be more actions in them than before, which come last.
@@ -58,15 +65,16 @@ class Stream:
                 f"new rounds have {design.n_blocks} actions, earlier ones "
                 f"{self._opening.n_actions}: an action keeps its place, new ones come last"
             )
-        new = Opening(design, y, whiten=self._selection != "correlation")
+        new = Opening(design, y, whiten=self.selection != "correlation")
         if self._opening is None or self._design is None:
             self._opening, self._design = new, Compressed.of(new)
         else:
             blocks = self._design.collected
             found = collect(design, y, [], blocks) if blocks else None
+            self._opening = copy(self._opening)
             self._opening.add(new)
             self._design = self._design.with_rounds(self._opening, found)
-        self._rounds.append((design, y))
+        self._rounds.append((deepcopy(design), y.copy()))
 
     def solve(
         self,
@@ -88,7 +96,7 @@ class Stream:
                 design.rewards,
                 n_select,
                 residual_tol=residual_tol,
-                selection=self._selection,
+                selection=self.selection,
                 stopping=stopping,
             )
 
