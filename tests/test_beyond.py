@@ -362,7 +362,8 @@ def test_mild_sizes_are_the_ledgers(root):
     assert {at["arrives_after"] for at in parts["dynamic"] if "arrives_after" in at} == {
         beyond.MILD["late arrival"]
     }
-    for at in (one for one in parts["logging"] if one["policy_level"] > 0):
+    logged = [*parts["logging"], *parts["popularity"]]
+    for at in (one for one in logged if one["policy_level"] > 0):
         size = 1 - at["policy_level"] if at["policy"] == "greedy" else at["policy_level"]
         assert beyond.MILD[f"{at['policy']} log"] == pytest.approx(size)
     assert {at["signal_to_noise"] for at in parts["unknown-k"]} == {1 / beyond.MILD["k unknown"]}

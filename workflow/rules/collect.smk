@@ -11,6 +11,11 @@ OPTIONS = {
     },
 }
 
+# What holds for all of an experiment besides its cells, as attributes of its dataset.
+ATTRIBUTES = {
+    "stopping": STUDY.experiments.stopping.model_dump(exclude={"grids"}),
+}
+
 for experiment, stages in STAGES.items():
     left = {
         stage: {
@@ -28,6 +33,7 @@ for experiment, stages in STAGES.items():
         "replicates": STUDY.bootstrap,
         "seed": STUDY.seed,
         "options": OPTIONS.get(experiment, {}),
+        "attributes": ATTRIBUTES.get(experiment, {}),
     }
     code = code_of(
         f"collect_{experiment}",

@@ -24,5 +24,5 @@ with job(snakemake) as params:
     experiment = importlib.import_module(f"sparseact.study.experiments.{name}")
     settings = Settings(tuple(asked["quantiles"]), asked["replicates"], asked["seed"])
     dataset = experiment.collect(cells, read, settings, **asked["options"])
-    told = {**shared(cells), **provenance(asked, params["code"])}
+    told = {**shared(cells), **asked["attributes"], **provenance(asked, params["code"])}
     store.write(snakemake.output[0], name, dataset.variables, told)
