@@ -89,7 +89,8 @@ class Table(NamedTuple):
 
 def _listed(columns: Sequence[str]) -> str:
     more = [f"and {len(columns) - _LISTED} more"] if len(columns) > _LISTED else []
-    return ", ".join([*columns[:_LISTED], *more]) or "none"
+    shown = [name if name.isprintable() else repr(name) for name in columns[:_LISTED]]
+    return ", ".join([*shown, *more]) or "none"
 
 
 def open_table(path: str) -> Table:
@@ -170,8 +171,8 @@ def _refuse_long_rows(path: str) -> None:
 
 
 def _open_json_lines(path: str) -> Table:
-    kinds = json_lines.kinds(path)
-    return Table(path, tuple(kinds), partial(json_lines.frames, path, kinds))
+    first = json_lines.examples(path)
+    return Table(path, tuple(first), partial(json_lines.frames, path, first))
 
 
 def _open_netcdf(path: str) -> Table:
