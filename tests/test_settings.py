@@ -1,7 +1,10 @@
 """Settings of discovery: closed, and every mistake named by its key."""
 
+import inspect
+
 import pytest
 
+from sparseact.discovery import discover
 from sparseact.discovery.settings import Settings, settings_of
 from sparseact.mistakes import ConfigError
 
@@ -10,15 +13,13 @@ TEXT = {"path": "log.csv", "text": "request"}
 
 
 def test_settings_have_the_defaults_of_discover():
-    import inspect
-
-    from sparseact.discovery import discover
-
     found = settings_of(GOOD)
     assert found == Settings(**GOOD)
-    for name, parameter in inspect.signature(discover).parameters.items():
-        if name not in ("design", "rewards", "names", "selection"):
-            assert getattr(found, name) == parameter.default
+    parameters = inspect.signature(discover).parameters
+    shared = parameters.keys() & Settings.model_fields.keys()
+    assert shared == {"threshold", "alpha", "power", "held_out", "most", "seed"}
+    for name in shared:
+        assert getattr(found, name) == parameters[name].default
 
 
 def test_an_encoder_is_the_built_in_one_or_a_hook():

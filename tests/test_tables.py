@@ -76,6 +76,18 @@ def test_a_log_is_what_was_written(tmp_path, suffix):
     np.testing.assert_array_equal(found.rewards, log["reward"].to_numpy())
 
 
+def test_fields_in_quotes_may_hold_anything(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfreward,actions,z1,note\r\n1,"a, b;c",0.5,"two\r\nlines"\r\n'
+        b'2, c , 1.5 ,"say ""x"""\r\n\r\n'
+    )
+    found = read(path)
+    assert found.names == ("a, b", "c")
+    assert found.activations.toarray().tolist() == [[1, 1], [0, 1]]
+    assert found.latents.tolist() == [[0.5], [1.5]]
+
+
 def test_every_format_gives_the_same_discovery(tmp_path):
     log = example_log(3000, 30).log
     told = {
@@ -101,6 +113,14 @@ def test_pieces_of_any_size_give_the_same_log(tmp_path_factory, seed, size, suff
     same(one, read_log(asked))
     assert told[-1] == 100
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_name_stands_for_no_other_file(tmp_path, suffix):
+    written(made(1), tmp_path / f"log1{suffix}")
+    for name in ("log*", "log[1]", "lo?1"):
+        path = written(made(2, 50), tmp_path / f"{name}{suffix}")
+        assert len(read(path).rewards) == 50
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -137,6 +157,14 @@ def test_one_id_a_round_or_several_in_a_text(tmp_path, suffix):
     assert read(path).activations.sum(axis=1)[:4].tolist() == [2, 1, 0, 2]
     assert read(path, separator=" ").names == ("a", "b;", "c", "d;;b")
     assert read(path, separator=None).names == ("a", "b; a", "c d;;b")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_categories_are_names(tmp_path, suffix):
+    log = made().with_columns(actions=pl.Series(["a", "b", None, "a"] * 100))
+    write_log(log, tmp_path / f"plain{suffix}")
+    write_log(log.cast({"actions": pl.Enum(["b", "a"])}), tmp_path / f"log{suffix}")
+    same(read(tmp_path / f"log{suffix}"), read(tmp_path / f"plain{suffix}"))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
@@ -286,7 +314,12 @@ def refused(path, **changed):
             "FILE, column 'actions': no round used an action",
         ),
         (
-            "reward,actions,z1\n1,a,1\n2,a,b,2\n",
+            "reward,actions,z1\n\n1,a,1\n\n2,b,x\n",  # empty lines are no rounds
+            {},
+            "FILE, row 2, column 'z1': 'x' is not a number",
+        ),
+        (
+            "reward,actions,z1\n1,a,1\n\n2,a,b,2\n",
             {},
             "FILE, row 2: 4 fields, but the header names 3; a field with a comma in it must stand "
             'in "quotes"',

@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sparseact.arguments import integer
 from sparseact.design import Floats
+from sparseact.threads import serial_blas
 
 # Of the largest singular value: what is below is rounding, which nothing may make a state of.
 _NONE = 1e-9
@@ -47,6 +48,7 @@ class TextEncoder:
         self.dimensions = integer(dimensions, "dimensions", 1)
         self.seed = integer(seed, "seed", 0)
 
+    @serial_blas()
     def fit(self, texts: Sequence[str]) -> TextEncoder:
         """Learn the words and what they share.
 

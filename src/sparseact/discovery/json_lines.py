@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -47,7 +48,8 @@ def frames(
         if kind == "an object":
             raise LogError(f"{path}, column {column!r}: objects cannot be used; log their parts")
     schema = {column: _dtype(first[column], column == actions) for column in columns}
-    scan = pl.scan_ndjson(path, schema=schema).select(columns)
+    # A name may hold what would stand for others.
+    scan = pl.scan_ndjson(glob.escape(path), schema=schema).select(columns)
     doubted = False
     try:
         for frame in batches(scan, n_rounds):

@@ -147,8 +147,9 @@ def _csv_frames(
 ) -> Iterator[pl.DataFrame]:
     # As text: a guess at the type of a column would hide which value does not fit it.
     scan = pl.scan_csv(path, infer_schema=False, glob=False)
+    filled = scan.filter(pl.any_horizontal(pl.all().is_not_null()))  # empty lines are no rounds
     try:
-        yield from batches(scan.select(columns), n_rounds)
+        yield from batches(filled.select(columns), n_rounds)
     except pl.exceptions.PolarsError as error:
         _refuse_long_rows(path)
         raise unreadable(path, "CSV", error) from None
@@ -158,9 +159,10 @@ def _refuse_long_rows(path: str) -> None:
     """Raise a LogError if a row has more fields than the header."""
     with Path(path).open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
-        width = len(next(rows))
+        width, row = len(next(rows)), 0
         try:
-            for row, fields in enumerate(rows, 1):
+            for fields in rows:
+                row += any(fields)
                 if len(fields) > width:
                     raise LogError(
                         f"{path}, row {row}: {len(fields)} fields, but the header names {width}; "
