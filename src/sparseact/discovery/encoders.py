@@ -11,6 +11,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sparseact.arguments import integer
 from sparseact.design import Floats
+from sparseact.threads import serial_blas
+
+# Of the largest singular value: what is below is rounding, which nothing may make a state of.
+_NONE = 1e-9
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class TextEncoder:
         self.dimensions = integer(dimensions, "dimensions", 1)
         self.seed = integer(seed, "seed", 0)
 
+    @serial_blas()
     def fit(self, texts: Sequence[str]) -> TextEncoder:
         """Learn the words and what they share.
 
@@ -64,14 +69,19 @@ class TextEncoder:
             raise ValueError(
                 f"a single word occurs in two of {len(texts)} texts: that is no state to tell"
             )
-        if kept < self.dimensions:
-            _log.warning("texts have %d dimensions, not the %d asked for", kept, self.dimensions)
         self._svd = TruncatedSVD(kept, n_iter=7, random_state=self.seed).fit(counts)
+        told = self._svd.singular_values_
+        self._kept = int((told > _NONE * told[0]).sum())
+        if self._kept < self.dimensions:
+            _log.warning(
+                "texts have %d dimensions, not the %d asked for", self._kept, self.dimensions
+            )
         return self
 
     def transform(self, texts: Sequence[str]) -> Floats:
         """(n, d) states of n texts; 0 for one without a known word."""
-        return np.asarray(self._svd.transform(self._words.transform(texts)), dtype=np.float64)
+        states = self._svd.transform(self._words.transform(texts))[:, : self._kept]
+        return np.ascontiguousarray(states, dtype=np.float64)
 
 
 def evenly(texts: Iterable[str], most: int) -> list[str]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from sparseact.arguments import integer
-from sparseact.design import Floats, KhatriRaoDesign
+from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.discovery import cells
 from sparseact.discovery.hooks import Hook
 from sparseact.discovery.judge import Discovery, discover
@@ -115,9 +115,9 @@ def read_log(
     for piece in table.pieces(columns, settings.actions, rounds_at_a_time):
         rewards.add(piece, cells.numbers(piece, settings.reward))
         latents.add(piece, *states.of(piece))
-        used = cells.used(piece, settings.actions, settings.separator, names.dtype)
-        counts.append(used[0])
-        codes.append(used[1])
+        in_round, of_names = cells.used(piece, settings.actions, settings.separator, names.dtype)
+        counts.append(in_round)
+        codes.append(of_names)
         n_rounds += len(piece.frame)
         if progress is not None:
             progress(n_rounds)
@@ -130,26 +130,31 @@ def read_log(
     ordered, place = names.ordered()
     if not ordered:
         raise LogError(f"{table.path}, column {settings.actions!r}: no round used an action")
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-    del counts
-    which = place[np.concatenate(codes)]
-    del codes
-    _log.info("%d rounds, %d actions, %d uses", n_rounds, len(ordered), len(which))
+    used = _activations(np.concatenate(counts), place[np.concatenate(codes)], len(ordered))
+    _log.info("%d rounds, %d actions, %d uses", n_rounds, len(ordered), used.nnz)
     return Log(
         names=ordered,
-        activations=_activations(which, starts, len(ordered)),
+        activations=used,
         latents=latents.joined(table.path),
         latent_names=states.names(latents.widths),
         rewards=y,
     )
 
 
-def _activations(
-    which: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], n_actions: int
-) -> sp.csr_array:
-    """(T, M) ones; an action that a round names twice counts once."""
-    starts = starts.astype(np.int32 if len(which) < 2**31 else np.int64)
-    found = sp.csr_array((np.ones(len(which)), which, starts), shape=(len(starts) - 1, n_actions))
+def _activations(counts: Ints, which: npt.NDArray[np.int32], n_actions: int) -> sp.csr_array:
+    """(T, M) ones where a round used an action, once or more often.
+
+    Parameters
+    ----------
+    counts : int array (T,)
+        Actions that each round names.
+    which : int array (n_uses,)
+        These, round after round.
+    n_actions : int
+    """
+    starts = np.zeros(len(counts) + 1, dtype=np.int32 if len(which) < 2**31 else np.int64)
+    np.cumsum(counts, out=starts[1:])
+    found = sp.csr_array((np.ones(len(which)), which, starts), shape=(len(counts), n_actions))
     found.sum_duplicates()
     found.data[:] = 1.0
     return found

@@ -71,7 +71,7 @@ def json_of(found: Discovery) -> dict[str, Any]:
             "rounds": found.n_rounds,
             "held_out_rounds": found.n_held_out,
             "actions": len(found.names),
-            "latents": found.weights.shape[1] - 1,
+            "latents": found.latent_names,
             "selected": int((found.order > 0).sum()),
             "stop_reason": found.stop_reason,
             "reward_mean": found.reward_mean,

@@ -89,7 +89,8 @@ class Table(NamedTuple):
 
 def _listed(columns: Sequence[str]) -> str:
     more = [f"and {len(columns) - _LISTED} more"] if len(columns) > _LISTED else []
-    return ", ".join([*columns[:_LISTED], *more]) or "none"
+    shown = [name if name.isprintable() else repr(name) for name in columns[:_LISTED]]
+    return ", ".join([*shown, *more]) or "none"
 
 
 def open_table(path: str) -> Table:
@@ -146,8 +147,9 @@ def _csv_frames(
 ) -> Iterator[pl.DataFrame]:
     # As text: a guess at the type of a column would hide which value does not fit it.
     scan = pl.scan_csv(path, infer_schema=False, glob=False)
+    filled = scan.filter(pl.any_horizontal(pl.all().is_not_null()))  # empty lines are no rounds
     try:
-        yield from batches(scan.select(columns), n_rounds)
+        yield from batches(filled.select(columns), n_rounds)
     except pl.exceptions.PolarsError as error:
         _refuse_long_rows(path)
         raise unreadable(path, "CSV", error) from None
@@ -157,9 +159,10 @@ def _refuse_long_rows(path: str) -> None:
     """Raise a LogError if a row has more fields than the header."""
     with Path(path).open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
-        width = len(next(rows))
+        width, row = len(next(rows)), 0
         try:
-            for row, fields in enumerate(rows, 1):
+            for fields in rows:
+                row += any(fields)
                 if len(fields) > width:
                     raise LogError(
                         f"{path}, row {row}: {len(fields)} fields, but the header names {width}; "
@@ -170,8 +173,8 @@ def _refuse_long_rows(path: str) -> None:
 
 
 def _open_json_lines(path: str) -> Table:
-    kinds = json_lines.kinds(path)
-    return Table(path, tuple(kinds), partial(json_lines.frames, path, kinds))
+    first = json_lines.examples(path)
+    return Table(path, tuple(first), partial(json_lines.frames, path, first))
 
 
 def _open_netcdf(path: str) -> Table:
