@@ -1,7 +1,9 @@
 """The command line, what it writes, and the example log that it is tried on."""
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 
@@ -319,6 +321,31 @@ def test_the_package_can_be_run(log, root, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "500 rounds of 10 actions" in done.stdout
+
+
+def test_a_terminal_is_told_what_is_being_done(root, tmp_path):
+    write_log(example_log(500, 10, 1, text=True).log, tmp_path / "log.csv")
+    command = [sys.executable, "-m", "sparseact", "discover", "log.csv", "--text", "request"]
+    config = tmp_path / "my.yaml"
+    config.write_text("discover: {encoder: {dimensions: 500}}")
+    terminal, end = pty.openpty()
+    done = subprocess.run(
+        [*command, "--config", config, "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root / "src"), "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=end,
+    )
+    os.close(end)
+    told = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while more := os.read(terminal, 4096):
+            told += more
+    os.close(terminal)
+    assert done.returncode == 0, told
+    assert json.loads(done.stdout)["log"]["rounds"] == 500
+    assert b"reading" in told
+    assert b"dimensions, not the 500 asked for" in told
 
 
 def test_names_are_imported_when_they_are_used():

@@ -424,6 +424,9 @@ def test_what_is_wrong_with_columns_is_said(tmp_path):
     assert refused(path) == message
     with pytest.raises(LogError, match=r"row 301, .* a vector of 2 numbers is wanted, got 1"):
         read_log(Settings(path=str(path), latents=["z1"]), rounds_at_a_time=100)
+    empty = pl.Series("z1", [[]] * 400, dtype=pl.List(pl.Float64))
+    log.with_columns(empty).write_parquet(path)
+    assert refused(path) == "FILE, row 1, column 'z1': a vector of numbers is wanted, got none"
     log.drop("z1", "z2").with_columns(text=pl.lit(3)).write_parquet(path)
     message = "FILE, column 'text': text is wanted, it holds integers"
     assert refused(path, latents=None, text="text") == message

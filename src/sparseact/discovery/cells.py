@@ -46,8 +46,8 @@ def _unrolled(piece: Piece, vectors: pl.Series) -> tuple[pl.Series, int]:
     other = (lengths.is_null() | (lengths != width)).arg_true()
     if not width or len(other):
         row = int(other[0]) if len(other) else 0
-        got = lengths[row] or 0
-        piece.refuse(vectors.name, f"a vector of {width} numbers is wanted, got {got}", row)
+        wanted = f"a vector of {width} numbers" if width else "a vector of numbers"
+        piece.refuse(vectors.name, f"{wanted} is wanted, got {lengths[row] or 'none'}", row)
     return vectors.explode(), width
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -175,15 +176,36 @@ def _written(write: Callable[[Any, str], None], what: Any, path: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None] | None]:
-    """How many rounds have been read, on standard error if it is a terminal."""
+    """What is being done, on standard error if it is a terminal."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, markup=False, highlight=False)
     if not console.is_terminal:
         yield None
         return
+    log = logging.getLogger("sparseact.discovery")
     with console.status("reading") as status:
-        yield lambda n: status.update(f"{n:,} rounds read")
+        handler = _Told(console.print, status.update)
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            yield lambda n: status.update(f"{n:,} rounds read")
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(logging.NOTSET)
+
+
+class _Told(logging.Handler):
+    """Warnings stay; what is being done replaces what was done before."""
+
+    def __init__(self, warn: Callable[[str], None], tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._warn, self._tell = warn, tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message."""
+        show = self._warn if record.levelno >= logging.WARNING else self._tell
+        show(record.getMessage())
 
 
 @main.command(

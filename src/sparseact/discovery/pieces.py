@@ -37,7 +37,9 @@ class Piece(NamedTuple):
 
 def batches(scan: pl.LazyFrame, n_rounds: int) -> Iterator[pl.DataFrame]:
     """Frames of some rounds, in order, of a scan that memory need not hold."""
-    yield from scan.collect_batches(chunk_size=n_rounds, maintain_order=True, lazy=True)
+    for frame in scan.collect_batches(chunk_size=n_rounds, maintain_order=True, lazy=True):
+        if len(frame):
+            yield frame
 
 
 def unreadable(path: str, form: str, error: Exception) -> LogError:

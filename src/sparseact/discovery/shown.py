@@ -124,10 +124,15 @@ def _reasons(told: Advice) -> str:
 
 
 def _advised(told: Advice) -> Iterator[str]:
-    if told.settled_by_rounds:
+    if told.settled_by_rounds == 1:
         yield (
-            f"More rounds as they are logged: {told.rounds_for_half:,.0f} would settle half of the "
-            f"{told.settled_by_rounds:,} actions that they can settle, "
+            f"{told.rounds_for_all:,.0f} more rounds, as they are logged, would settle the one "
+            "action that they can settle."
+        )
+    elif told.settled_by_rounds:
+        yield (
+            f"{told.rounds_for_half:,.0f} more rounds, as they are logged, would settle half of "
+            f"the {told.settled_by_rounds:,} actions that they can settle, "
             f"{told.rounds_for_all:,.0f} all of them."
         )
     if told.explore:
