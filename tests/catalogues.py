@@ -8,6 +8,7 @@ from sparseact.catalogue.sets import FOLDER, SETS, names_of
 
 THINGS = ("weather", "flight", "hotel", "music", "pizza", "taxi", "stock", "photo")
 DEEDS = ("find", "book", "cancel", "rate")
+VERSION = "2026.3.23"
 
 
 def files(sets=SETS, n_requests=60):
@@ -36,15 +37,15 @@ def line(key, said, offered):
     return json.dumps({"id": key, "question": question, "function": told})
 
 
-def wheel(folder, texts, version="2026.3.23"):
+def wheel(folder, texts, version=VERSION):
     """A wheel that holds the files where the published one does; its path and its digest."""
     path = folder / f"bfcl_eval-{version}-py3-none-any.whl"
     about = f"bfcl_eval-{version}.dist-info"
+    held = {f"{FOLDER}{name}": text for name, text in texts.items()}
+    held[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: bfcl-eval\nVersion: {version}\n"
+    held[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nTag: py3-none-any\n"
+    held[f"{about}/RECORD"] = ""
     with zipfile.ZipFile(path, "w") as file:
-        for name, text in texts.items():
-            file.writestr(f"{FOLDER}{name}", text)
-        told = f"Metadata-Version: 2.1\nName: bfcl-eval\nVersion: {version}\n"
-        file.writestr(f"{about}/METADATA", told)
-        file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        file.writestr(f"{about}/RECORD", "")
+        for name, text in held.items():
+            file.writestr(zipfile.ZipInfo(name), text)  # of no time, so that bytes are the same
     return path, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -35,8 +35,12 @@ ORACLE, RANDOM = "oracle", "random"
 METHODS = (ORACLE, GREEDY, LASSO, POPULAR, RETRIEVED, RANDOM)
 # Logs whose coherence is measured, and the synthetic one beside them.
 UNIFORM, RETRIEVER, MERGED, SYNTHETIC = "uniform", "retriever", "merged", "synthetic"
+# The log of the retriever, of which only the tools that were drawn by chance are looked at.
+EXPLORED = "explored"
 LOGS = (UNIFORM, RETRIEVER, SYNTHETIC)
-REFERENCE, LINEAR = "reference", "linear reward"
+# Settings that pages name.
+REFERENCE, LINEAR, WITHOUT_COPIES = "reference", "linear reward", "near-copies merged"
+RETRIEVER_SHOWS, DRAWN = "text retriever", "retriever, drawn tools"
 # The share of the reward that the tools carry which μ_S takes for the relevant ones.
 RELEVANT = 0.8
 # Cosines from which tools count as alike, and pairs that are named.
@@ -67,13 +71,22 @@ class Asked:
     def settings(self) -> dict[str, tuple[str, bool, float]]:
         """Of each setting the log, whether its reward is linear, and the noise beside."""
         plain, *more = self.noise_std
-        return {
+        found = {
             REFERENCE: (UNIFORM, False, plain),
             **{f"noise {noise:g}": (UNIFORM, False, noise) for noise in more},
             LINEAR: (UNIFORM, True, plain),
-            "text retriever": (RETRIEVER, False, plain),
-            "near-copies merged": (MERGED, False, plain),
+            RETRIEVER_SHOWS: (RETRIEVER, False, plain),
+            DRAWN: (EXPLORED, False, plain),
+            WITHOUT_COPIES: (MERGED, False, plain),
         }
+        if not self.n_drawn:
+            del found[DRAWN]
+        return found
+
+    @property
+    def n_drawn(self) -> int:
+        """Tools of a set that are drawn where the retriever chooses the others."""
+        return round(self.explored * self.tools_per_round)
 
     @property
     def sizes(self) -> list[int]:
@@ -103,10 +116,8 @@ def collect(catalogue: Catalogue, asked: Asked, seed: int) -> xr.Dataset:
     texts = {one: Texts(version) for one, version in versions.items()}
     trials = []
     for trial in range(asked.trials):
-        rngs = [
-            np.random.default_rng([seed, *b"tool_catalogue", trial, place]) for place in range(6)
-        ]
-        trials.append(_trial(versions, texts, likeness, asked, rngs, trial < asked.lasso_trials))
+        key = [seed, *b"tool_catalogue", trial]
+        trials.append(_trial(versions, texts, likeness, asked, key, trial < asked.lasso_trials))
         log.info("trial %d of %d", trial + 1, asked.trials)
     for name in trials[0]:
         values = np.array([one[name] for one in trials])
@@ -155,13 +166,17 @@ def _trial(
     texts: Mapping[str, Texts],
     likeness: Floats,
     asked: Asked,
-    rngs: Sequence[np.random.Generator],
+    key: Sequence[int],
     with_lasso: bool,
 ) -> dict[str, Floats]:
-    """What one split of the requests and one log of each kind give, by variable."""
-    split_rng, *log_rngs = rngs
+    """What one split of the requests and one log of each kind give, by variable.
+
+    The split, and each log, has random numbers of its own; the explored log is the retriever's.
+    """
+    streams = {UNIFORM: 1, RETRIEVER: 2, EXPLORED: 2, MERGED: 3, SYNTHETIC: 4}
+    rngs = {name: np.random.default_rng([*key, place]) for name, place in streams.items()}
     requests = versions[UNIFORM].requests
-    order = split_rng.permutation(len(requests))
+    order = np.random.default_rng([*key, 0]).permutation(len(requests))
     n_held = round(asked.held_out * len(requests))
     held, train = order[:n_held], order[n_held:]
     train_texts, held_texts = ([requests[q] for q in part] for part in (train, held))
@@ -174,28 +189,25 @@ def _trial(
         )
         for name, version in versions.items()
     }
-    splits[RETRIEVER] = splits[UNIFORM]
+    splits[RETRIEVER] = splits[EXPLORED] = splits[UNIFORM]
     states = _states(train_texts, held_texts, asked.latent_dim)[0]
     results = _Results(asked)
-    whitened: dict[str, Whitened] = {}
-    coverage: dict[str, Floats] = {}
-    for name, rng in zip((UNIFORM, RETRIEVER, MERGED), log_rngs, strict=False):
-        whitened[name], coverage[name] = _log(
-            name, splits[name], states, asked, rng, results, with_lasso and name == UNIFORM
-        )
-    whitened[SYNTHETIC], coverage[SYNTHETIC] = _synthetic(
-        likeness.shape[0], states.shape[1], asked, log_rngs[3]
-    )
     relevant = oracle(splits[UNIFORM].train)[: size_for(splits[UNIFORM].train, RELEVANT)]
     near_a, near_b = np.nonzero(np.triu(likeness >= asked.near_copy, 1))
-    near = near_a, near_b
-    told = [_coherence(whitened[one], coverage[one], relevant, near) for one in LOGS]
+    told: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(one for one, _, _ in asked.settings.values()):
+        logged = _log(name, splits[name], states, asked, rngs[name], results, with_lasso)
+        if name in LOGS:
+            told[name] = _coherence(*logged, relevant, (near_a, near_b))
+    sizes = likeness.shape[0], states.shape[1]
+    logged = _synthetic(*sizes, asked, rngs[SYNTHETIC])
+    told[SYNTHETIC] = _coherence(*logged, relevant, (near_a, near_b))
     fitted = [
         _explained(train_texts, held_texts, splits[UNIFORM], dim) for dim in asked.fitted_dims
     ]
     return {
         **results.arrays(splits),
-        **{name: np.array([one[name] for one in told]) for name in told[0]},
+        **{name: np.array([told[one][name] for one in LOGS]) for name in told[UNIFORM]},
         "explained_train": np.array([one[0] for one in fitted]),
         "explained_held_out": np.array([one[1] for one in fitted]),
     }
@@ -213,13 +225,15 @@ def _log(
     """Grow one log, solve it at every length; what it comes to in the end, and its coverage."""
     T, M = asked.n_rounds[-1], split.train.shape[1]
     queried = rng.integers(len(split.train), size=T)
-    if name == RETRIEVER:
-        shown = (split.retrieved, queried, asked.tools_per_round, asked.explored)
-        sets = retrieved_sets(*shown, rng)
+    if name in (RETRIEVER, EXPLORED):
+        chosen = (split.retrieved, queried, asked.tools_per_round, asked.explored)
+        shown = retrieved_sets(*chosen, rng)
     else:
-        sets = uniform_sets(M, asked.tools_per_round, T, rng)
+        shown = uniform_sets(M, asked.tools_per_round, T, rng)
+    # What is looked at of the sets that were shown.
+    sets = shown[:, -asked.n_drawn :] if name == EXPLORED else shown
     wanted = {key: one for key, one in asked.settings.items() if one[0] == name}
-    real = rewards(split.train, queried, sets)
+    real = rewards(split.train, queried, shown)
     standard = rng.standard_normal(T)
     fitted = states @ linear_weights(states, split.train)
     logged = np.empty((len(wanted), T))
@@ -227,7 +241,7 @@ def _log(
         if is_linear:
             # As much noise as makes up for what the linear model leaves of the real reward.
             left = _variance(split.train - fitted, asked.tools_per_round)
-            row[:] = rewards(fitted, queried, sets) + np.sqrt(noise**2 + left) * standard
+            row[:] = rewards(fitted, queried, shown) + np.sqrt(noise**2 + left) * standard
         else:
             row[:] = real + noise * standard
     crossed = Crossed(M, states.shape[1], len(wanted))
