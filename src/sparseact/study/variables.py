@@ -594,6 +594,10 @@ VARIABLES |= {
         _positive("1", "kept by the greedy catalogue over the oracle's, after the most rounds"),
     ),
     **_estimate(
+        "final_wrong_share",
+        _probability("share of the greedy catalogue's tools that no request learnt from needs"),
+    ),
+    **_estimate(
         "catalogue_rounds",
         _positive("round", "rounds to keep 0.95 of what the oracle's catalogue of that size keeps"),
     ),
@@ -1115,7 +1119,12 @@ KINDS: dict[str, Kind] = {
             **_intervals(("setting", "method", "n_rounds", "reward_share"), "oracle_share"),
             **_intervals(("setting", "method", "reward_share"), "catalogue_rounds"),
             **_intervals(("setting", "n_rounds", "reward_share"), "kept_gain"),
-            **_intervals(("setting", "reward_share"), "final_oracle_share", "final_kept_gain"),
+            **_intervals(
+                ("setting", "reward_share"),
+                "final_oracle_share",
+                "final_wrong_share",
+                "final_kept_gain",
+            ),
             **_intervals(("reward_share",), "final_lasso_gain"),
             **_intervals(("n_rounds", "reward_share"), "linear_gain"),
             **_intervals(

@@ -283,6 +283,7 @@ class _Results:
         self._settings = list(asked.settings)
         shape = (len(self._settings), len(METHODS), len(asked.n_rounds))
         self._curves = np.full((*shape, asked.most_tools + 1), np.nan)
+        self._found: dict[str, Ints] = {}  # by greedy after the most rounds so far
 
     def put(self, key: str, method: str, place: int, split: _Split, order: Ints) -> None:
         """Hold a ranking of tools against the requests held out; what it ends with stays."""
@@ -290,6 +291,8 @@ class _Results:
         row = self._curves[self._settings.index(key), METHODS.index(method), place]
         row[: len(curve)] = curve
         row[len(curve) :] = curve[-1]
+        if method == GREEDY:
+            self._found[key] = order
 
     def put_random(self, key: str, place: int, n_tools: int) -> None:
         """A random catalogue of m tools keeps m/M in the mean."""
@@ -309,12 +312,18 @@ class _Results:
         share = at / at[:, [METHODS.index(ORACLE)]]
         greedy, popular = (at[:, METHODS.index(one)] for one in (GREEDY, POPULAR))
         lasso = at[0, METHODS.index(LASSO), -1]
+        needed = [np.asarray(splits[one].train.any(axis=0)) for one in logs]
+        wrong = [
+            [1 - right[self._found[key][:size]].mean() for size in of_key]
+            for key, right, of_key in zip(self._settings, needed, within, strict=True)
+        ]
         tenth = max(1, splits[UNIFORM].train.shape[1] // 10)
         return {
             "kept_share": self._curves[..., asked.sizes],
             "oracle_size": sizes.astype(float),
             "oracle_share": share,
             "final_oracle_share": share[:, METHODS.index(GREEDY), -1],
+            "final_wrong_share": np.array(wrong),
             "kept_gain": greedy - popular,
             "final_kept_gain": (greedy - popular)[:, -1],
             "final_lasso_gain": greedy[0, -1] - lasso,
