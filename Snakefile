@@ -32,6 +32,7 @@ include: "workflow/rules/refit.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/bound.smk"
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/catalogue.smk"
 include: "workflow/rules/time.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/judge.smk"
@@ -48,6 +49,7 @@ localrules:
     datasets,
     figures,
     reports,
+    fetch_catalogue,
     check,
     judge,
     index,

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 
+from catalogues import VERSION, files, wheel
 from sparseact.study.volatile import is_volatile
 
 PARTS = ("Snakefile", "environment.yml", "requirements.lock")
@@ -178,9 +179,18 @@ TINY = yaml.safe_load(
         - {n_actions: 16, n_rounds: 64}
       repeats: 2
       seconds: 1.0
+    tool_catalogue:
+      sets: [live_simple, live_multiple]
+      latent_dim: 1
+      tools_per_round: 4
+      n_rounds: [100, 400]
+      trials: 2
+      lasso_trials: 1
+      most_tools: 8
+      fitted_dims: [1, 2]
     """
 )
-EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond")
+EXPERIMENTS = (*TINY["experiments"], "scaling_law", "beyond", "tool_catalogue")
 # Datasets, and pages, of what is measured by a clock.
 TIMED = ("method_costs",)
 # How many files each stage leaves.
@@ -210,6 +220,21 @@ class Study:
             copy = shutil.copytree if (root / part).is_dir() else shutil.copy
             copy(root / part, folder / part)
         self.configure(TINY)
+        self.publish()
+
+    def publish(self):
+        """Pin a wheel with a catalogue of tools that is made up, on a shelf beside."""
+        shelf = self.folder / "shelf"
+        shelf.mkdir()
+        _, digest = wheel(shelf, files())
+        pinned = f"bfcl-eval=={VERSION} --hash=sha256:{digest}\n"
+        (self.folder / "workflow/catalogue.txt").write_text(pinned)
+
+    @property
+    def environment(self):
+        """Where pip looks for wheels: on the shelf and nowhere else."""
+        shelf = str(self.folder / "shelf")
+        return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": shelf}
 
     def copied(self, folder):
         """The study again, free to be spoilt; times of files are kept."""
@@ -232,7 +257,7 @@ class Study:
                 *("--cores", str(cores), *arguments),
             ],
             cwd=self.folder,
-            env={**os.environ, **environment},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
         )
@@ -276,7 +301,8 @@ class Run:
             ],
             cwd=study.folder,
             # Wide enough that no sentence is wrapped.
-            env={**os.environ, "XDG_CACHE_HOME": cache, "COLUMNS": "1000", **(environment or {})},
+            env=study.environment
+            | {"XDG_CACHE_HOME": cache, "COLUMNS": "1000", **(environment or {})},
             stdout=self.output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -152,6 +152,20 @@ BASE = yaml.safe_load(
       sizes: [{n_actions: 8, n_rounds: 32}, {n_actions: 16, n_rounds: 64}]
       repeats: 2
       seconds: 1.0
+    tool_catalogue:
+      sets: [live_simple]
+      latent_dim: 2
+      tools_per_round: 4
+      explored: 0.5
+      near_copy: 0.8
+      held_out: 0.3
+      noise_std: [0.0, 0.3]
+      n_rounds: [100, 400]
+      trials: 2
+      lasso_trials: 1
+      most_tools: 8
+      reward_share: [0.5, 0.8]
+      fitted_dims: [1, 2]
     """
 )
 EXPERIMENTS = tuple(BASE["experiments"])
@@ -466,6 +480,17 @@ WRONG = [
     ),
     ({"label": "volatile"}, "label: is where a study without a label keeps what no two runs share"),
     # what the methods cost
+    ({"tool_catalogue": ...}, "tool_catalogue: this key is required"),
+    ({"tool_catalogue.sets": ["dead"]}, "tool_catalogue.sets[0]: Input should be 'live_simple', "),
+    ({"tool_catalogue.sets": ["multiple"] * 2}, "tool_catalogue: sets names a value twice"),
+    ({"tool_catalogue.n_rounds": [400, 100]}, "tool_catalogue: n_rounds must ascend, none of it"),
+    ({"tool_catalogue.reward_share": [0.5, 1.0]}, "tool_catalogue.reward_share[1]: Input should"),
+    ({"tool_catalogue.trials": 1}, "tool_catalogue.trials: Input should be greater than or equal"),
+    ({"tool_catalogue.explore": 0.5}, "tool_catalogue.explore: unknown key"),
+    (
+        {"tool_catalogue.n_rounds": [100, 10**8]},
+        "tool_catalogue.n_rounds takes about 21.9 GiB of memory in one job, most of it for a log",
+    ),
     ({"method_costs": ...}, "method_costs: this key is required"),
     ({"method_costs.sizes": []}, "method_costs.sizes: List should have at least 1 item"),
     ({"method_costs.repeats": 0}, "method_costs.repeats: Input should be greater than or equal"),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, ids, instance, integer, numbers, require_number
-from sparseact.design import Floats, KhatriRaoDesign
+from sparseact.design import Floats, Ints, KhatriRaoDesign
 
 # Duality gap at which a solve ends, as a share of the explained rewards' energy. Looser, blocks
 # about to leave are still there, tiny; at 1e-14 rounding can keep the gap from getting there.
@@ -128,8 +128,26 @@ def group_lasso_path(
     y = _check(design, rewards, n_penalties, least, max_active)
     if until is not None:
         until = ids(until, "until", design.n_blocks)
-    M, d = design.n_blocks, design.block_size
+    d = design.block_size
     X, target = _reduced(design, y)
+    return path_of(
+        X, target, d, n_penalties=n_penalties, least=least, max_active=max_active, until=until
+    )
+
+
+def path_of(
+    X: Floats,
+    target: Floats,
+    block_size: int,
+    *,
+    n_penalties: int,
+    least: float,
+    max_active: int | None = None,
+    until: Ints | None = None,
+) -> GroupLassoPath:
+    """The same for a matrix (R, M·d) in Fortran order and a target (R,), which are not checked."""
+    d = block_size
+    M = X.shape[1] // d
     first = float(np.linalg.norm((X.T @ target).reshape(M, d), axis=1).max())
     weights = np.zeros((1, M, d))
     if first == 0 or n_penalties == 1:

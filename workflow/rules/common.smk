@@ -12,10 +12,12 @@ from types import SimpleNamespace
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
+from sparseact.catalogue.sets import FOLDER, SETS, names_of
 from sparseact.study import costs
 from sparseact.study.cell import merged
 from sparseact.study.config import ConfigError, load_study
 from sparseact.study.digest import code_digest
+from sparseact.study.fetch import FetchError, NotFetchedError, keep, was_skipped
 from sparseact.study.origin import origin
 from sparseact.study.variables import kind_digest
 from sparseact.study.volatile import VOLATILE
@@ -123,7 +125,7 @@ STAGES = {
     "methods": ("compare",),
 }
 CELLS = {experiment: STUDY.cells(experiment) for experiment in STAGES}
-EXPERIMENTS = (*STAGES, "scaling_law", "beyond")
+EXPERIMENTS = (*STAGES, "scaling_law", "beyond", "tool_catalogue")
 # What is measured by a clock: datasets, each with a page of its name, that no two runs share.
 TIMED = ("method_costs",)
 # What a stage needs from another before it.

@@ -21,6 +21,7 @@ MADE_BY = {
     **{f"{RESULTS}/{experiment}.nc": f"collect_{experiment}" for experiment in STAGES},
     f"{RESULTS}/scaling_law.nc": "scaling_law",
     f"{RESULTS}/beyond.nc": "beyond",
+    f"{RESULTS}/tool_catalogue.nc": "tool_catalogue",
     **{dataset_of(one): one for one in TIMED},
     f"{RESULTS}/checks.json": "check",
     f"{REPORTS}/claims.json": "judge",

@@ -85,6 +85,16 @@ NOTEBOOKS = {
         "experiments": ("beyond", "methods"),
         "figures": ("departures_compared", "departures_growing", "breaking_sizes"),
     },
+    "tool_catalogue": {
+        "experiments": ("tool_catalogue",),
+        "figures": (
+            "catalogue_kept",
+            "catalogue_rounds",
+            "catalogue_map",
+            "near_copies",
+            "misspecification",
+        ),
+    },
     "method_costs": {
         "experiments": ("method_costs",),
         "figures": ("call_time", "call_memory"),

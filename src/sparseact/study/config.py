@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sparseact.arguments import MOST_ACTIONS
+from sparseact.catalogue.sets import SetName
 from sparseact.discovery.settings import Settings
 from sparseact.mistakes import ConfigError, checked, shown
 from sparseact.scenario import (
@@ -689,6 +690,44 @@ class MethodCosts(_Model):
         return scenario
 
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ToolCatalogue(_Model):
+    """A real catalogue of tools: its requests, the logs of simulated exposure, what is judged."""
+
+    sets: Annotated[list[SetName], Some]
+    latent_dim: Annotated[int, Field(ge=1, le=16)]
+    tools_per_round: Positive
+    explored: Annotated[float, Field(ge=0, le=1)]
+    near_copy: Share
+    held_out: Share
+    noise_std: Annotated[list[NoiseStd], Field(min_length=1, max_length=5)]
+    n_rounds: Annotated[list[Positive], Field(min_length=2, max_length=12)]
+    trials: Annotated[int, Field(ge=2, le=1000)]
+    lasso_trials: NotNegative
+    most_tools: Positive
+    reward_share: Annotated[list[Share], Field(min_length=1, max_length=9)]
+    fitted_dims: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Some]
+
+    @model_validator(mode="after")
+    def _ascend(self) -> Self:
+        for name in ("n_rounds", "reward_share", "fitted_dims"):
+            values = getattr(self, name)
+            if sorted(set(values)) != values:
+                raise ValueError(f"{name} must ascend, none of it twice (got {shown(values)})")
+        for name in ("sets", "noise_std"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} names a value twice: {shown(getattr(self, name))}")
+        return self
+
+    def check(self) -> None:
+        """Raise a ConfigError if a log would not fit into memory."""
+        # A log is shown and rewarded at once; tools are some hundreds, as the files have them.
+        each = 8 * self.n_rounds[-1] * (4 * self.tools_per_round + 4 * (self.latent_dim + 1))
+        _check_memory("tool_catalogue.n_rounds", {"a log": each + 2**30})
+
+
 class Study(_Model):
     """The whole configuration."""
 
@@ -707,6 +746,7 @@ class Study(_Model):
     bootstrap: Annotated[int, Field(ge=20, le=10**5)]
     experiments: Experiments
     method_costs: MethodCosts
+    tool_catalogue: ToolCatalogue
     discover: Settings | None = None
 
     @model_validator(mode="after")
@@ -857,6 +897,7 @@ def load_study(config: Mapping[str, Any]) -> Study:
             )
         _check_memory(f"experiments.{name}.grids", study.dataset_memory(name, of_experiment))
     study.method_costs.scenarios(study)
+    study.tool_catalogue.check()
     return study
 
 

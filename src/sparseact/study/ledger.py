@@ -153,7 +153,7 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         **{key: deciding[key] for key in ("value", "low", "high", "criterion")},
         "experiment": claim.experiment,
         "figure": claim.figure,
-        "evidence": claim.evidence.format(*(numbers(part) for part in parts)),
+        "evidence": _skipped(dataset) or claim.evidence.format(*(numbers(one) for one in parts)),
         "statement": claim.statement,
         "source": claim.source,
         "holds_if": claim.holds_if,
@@ -161,6 +161,12 @@ def judge(claim: Claim, dataset: xr.Dataset) -> dict[str, Any]:
         "conditions": [part["condition"] for part in parts if part["verdict"] == SUPPORTED],
         "parts": parts,
     }
+
+
+def _skipped(dataset: xr.Dataset) -> str:
+    """Why an experiment was skipped, in a sentence; nothing if it was not."""
+    why = dataset.attrs.get("skipped", "")
+    return f"Not measured: {why}." if why else ""
 
 
 def _every(outcomes: list[str]) -> str:
