@@ -238,7 +238,7 @@ def tool_catalogue():
     coords = {"setting": ["reference"], "method": ["greedy"], "n_rounds": [100, 400]}
     coords |= {"catalogue_size": [1, 4, 16], "reward_share": [0.5], "logged": ["uniform"]}
     ds = empty("tool_catalogue", {**coords, "latent_dim": [2], "likeness": [0.8], "pair": [0]})
-    put(ds, "kept_share", {}, around(np.array([[[[0.1, 0.5, 0.9], [0.2, 0.6, 0.9]]]]), 0.9))
+    put(ds, "kept_share", {}, around(np.array([[[[0.1, 0.5, 0.9], [0.2, 0.6, 0.9]]]])))
     return ds
 
 
