@@ -233,6 +233,15 @@ def beyond():
     return ds
 
 
+def tool_catalogue():
+    """Catalogues of one method that keep all they can once they are large."""
+    coords = {"setting": ["reference"], "method": ["greedy"], "n_rounds": [100, 400]}
+    coords |= {"catalogue_size": [1, 4, 16], "reward_share": [0.5], "logged": ["uniform"]}
+    ds = empty("tool_catalogue", {**coords, "latent_dim": [2], "likeness": [0.8], "pair": [0]})
+    put(ds, "kept_share", {}, around(np.array([[[[0.1, 0.5, 0.9], [0.2, 0.6, 0.9]]]])))
+    return ds
+
+
 GOOD = {
     one.__name__: one
     for one in (
@@ -251,6 +260,7 @@ GOOD = {
         dynamic_actions,
         methods,
         beyond,
+        tool_catalogue,
     )
 }
 
@@ -321,6 +331,7 @@ def test_good_results_pass(name):
         ("approximate_sparsity", "rounds_needed", lambda v: v[:, ::-1], "rise with the tail"),
         ("beyond", "departure_size", lambda v: v[:, ::-1], "sizes ascend with the grade"),
         ("beyond", "breaking_size", lambda v: v[:, ::-1], "breaks at the least size"),
+        ("tool_catalogue", "kept_share", lambda v: v[..., ::-1], "catalogue keeps no less"),
         ("beyond", "is_measured", lambda v: v * [0, 1], "has been measured"),
     ],
 )

@@ -236,6 +236,14 @@ def test_an_experiment_is_opened_once_for_all_its_claims():
     assert [one["verdict"] for one in verdicts] == [SUPPORTED, SUPPORTED, REFUTED]
 
 
+def test_a_skipped_experiment_leaves_its_claims_open_and_says_why():
+    ds = dataset((NAN, NAN, NAN)).assign_coords(design=["single"])
+    ds.attrs["skipped"] = "there was no network"
+    told = judge(load(), ds)
+    assert told["verdict"] == OPEN
+    assert told["evidence"] == "Not measured: there was no network."
+
+
 # -- what cannot be read or judged -------------------------------------------------------------
 
 

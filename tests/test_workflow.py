@@ -398,17 +398,18 @@ def test_only_what_depends_on_an_edit_runs_again(copy):
     edit(package / "greedy.py", "TIE = 1e-10", "TIE = 1e-9")
     expected |= {stage: STAGES[stage] for stage in ("recover", "stop", "follow")}
     expected |= {stage: STAGES[stage] for stage in ("refit", "decide")}
-    expected |= COLLECTED
+    expected |= COLLECTED | {"tool_catalogue": 1}
     assert copy.planned() == expected
     edit(copy.folder / "workflow/scripts/_job.py", "level=logging.INFO", "level=logging.DEBUG")
-    assert copy.planned() == STAGES | COLLECTED | judged | {"method_costs": 1}
+    alone = {"method_costs": 1, "tool_catalogue": 1}
+    assert copy.planned() == STAGES | COLLECTED | judged | alone
 
 
 COLLECTED = {f"collect_{name}": 1 for name in TINY["experiments"]}
 COLLECTED |= {"scaling_law": 1, "beyond": 1}
 # What a change of a value in the configuration runs again, besides what asks for it.
 CHANGES = {
-    "the seed": ({"seed": 1}, STAGES | COLLECTED),
+    "the seed": ({"seed": 1}, STAGES | COLLECTED | {"tool_catalogue": 1}),
     "the trials": ({"trials": 17}, STAGES | COLLECTED),
     "the strength of the signal": ({"signal": 2.0}, STAGES | COLLECTED),
     "the bootstrap": ({"bootstrap": 30}, COLLECTED),
@@ -453,6 +454,7 @@ CHANGES = {
         {"experiments.sparsity_necessity.relative_error": 0.2},
         {"collect_sparsity_necessity": 1},
     ),
+    "what is asked of the catalogue": ({"tool_catalogue.near_copy": 0.7}, {"tool_catalogue": 1}),
     "a default spelt out": ({"experiments.coverage.grids.0.trials": TINY["trials"]}, {}),
 }
 
@@ -476,6 +478,42 @@ def test_a_changed_value_runs_exactly_what_depends_on_it(study, what, tmp_path):
     planned = study.planned("datasets", "--configfile", str(tmp_path / "changed.yaml"))
     planned.pop("datasets", None)
     assert planned == expected
+
+
+def test_without_the_network_the_catalogue_is_skipped_until_it_can_be_had(copy):
+    before = copy.products()
+    (copy.folder / "results/tiny/tool_catalogue.nc").unlink()
+    fetched = copy.folder / "resources/tool_catalogue.json"
+    fetched.unlink()
+    shelf = (copy.folder / "shelf").rename(copy.folder / "elsewhere")
+    # All else goes on, and says so.
+    done = copy.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tool_catalogue is skipped: No matching distribution found" in done.stderr
+    (claim,) = (one for one in claims_of(copy) if one["id"] == "catalogue")
+    assert claim["verdict"] == "inconclusive at this size"
+    assert "could not be fetched: No matching distribution found" in claim["evidence"]
+    page = (copy.folder / "reports/tiny/tool_catalogue.html").read_text()
+    assert "The data were not there" in page
+    # Another run tries again, and does nothing else.
+    done = copy.run()
+    assert "tool_catalogue is skipped" in done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+    shelf.rename(copy.folder / "shelf")
+    done = copy.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert copy.products() == before
+
+
+def test_a_wheel_that_is_not_the_pinned_one_stops_the_workflow(copy):
+    (copy.folder / "resources/tool_catalogue.json").unlink()
+    (copy.folder / "results/tiny/tool_catalogue.nc").unlink()
+    pinned = copy.folder / "workflow/catalogue.txt"
+    pinned.write_text(re.sub("sha256:.{8}", "sha256:00000000", pinned.read_text()))
+    done = copy.run("results/tiny/tool_catalogue.nc")
+    assert done.returncode != 0
+    assert "is not the one that workflow/catalogue.txt pins" in done.stdout + done.stderr
+    assert not (copy.folder / "results/tiny/tool_catalogue.nc").exists()
 
 
 def test_the_claims_are_judged_again_when_they_change(copy):

@@ -256,6 +256,9 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "needed rounds rise with the quantile": _rises("rounds_needed", "quantile"),
         "F1 is no less than exact recovery": _below("recovery_probability", "f1"),
     },
+    "tool_catalogue": {
+        "a larger catalogue keeps no less": _rises("kept_share", "catalogue_size"),
+    },
     "beyond": {
         "sizes ascend with the grade": lambda ds: ds["departure_size"].diff("grade") <= 0,
         "what is named first breaks at the least size": _first_of_all,
