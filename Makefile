@@ -21,7 +21,7 @@ SNAKEMAKE := XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache" \
 CONFIGURED = $(if $(CONFIG),--configfile $(or $(wildcard $(CONFIG)),$(error there is no $(CONFIG))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env study quick verify estimate crate test test-faults test-slurm bench check lock lock-bench schema rulegraph snakemake-report clean
+.PHONY: help env study quick verify estimate crate test record test-faults test-slurm bench check lock lock-bench schema rulegraph snakemake-report clean
 
 help:  ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ crate: $(READY)  ## Pack a finished study as a Workflow Run RO-Crate (CONFIG=ano
 test: $(READY) $(PARTS_READY)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 	PYTHONPATH=src $(PARTS)/bin/python -m pytest --noconftest tests/test_sources.py
+
+record: $(READY)  ## Put the numbers of the quick study on record, for the tests
+	PYTHONPATH=src:tests $(BIN)/python -c "import studies; studies.record('tests/quick_manifest.json')"
 
 test-faults: $(READY)  ## Run the tests that take minutes: whole studies, killed, starved and damaged
 	$(BIN)/python -m pytest -m faults
