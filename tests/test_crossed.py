@@ -121,6 +121,7 @@ def test_the_factor_has_the_same_products():
         ((np.ones((3, 2)), np.zeros((2, 1), int), np.ones((1, 3))), r"sets must have shape \(3, B"),
         ((np.ones((3, 1)), np.zeros((3, 1), int), np.ones((1, 3))), "latents"),
         ((np.ones((3, 2)), np.zeros((3, 1), int), np.ones((2, 3))), "rewards"),
+        ((np.ones((3, 2)), np.full((3, 1), 4), np.ones((1, 3))), "actions from 0 to 3"),
         ((np.full((3, 2), np.nan), np.zeros((3, 1), int), np.ones((1, 3))), "latents"),
     ],
 )

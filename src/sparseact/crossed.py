@@ -72,6 +72,8 @@ class Crossed:
         y = numbers(rewards, "rewards", (len(self._explained), len(Z)), largest=LARGEST)
         if sets.ndim != 2 or len(sets) != len(Z):
             raise ValueError(f"sets must have shape ({len(Z)}, B), got {sets.shape}")
+        if sets.size and not 0 <= sets.min() <= sets.max() < self.n_actions:
+            raise ValueError(f"sets must hold actions from 0 to {self.n_actions - 1}")
         M, (row, column) = self.n_actions, self._triangle
         first, second = np.triu_indices(sets.shape[1])
         step = max(1, _PAIRS // len(first))
