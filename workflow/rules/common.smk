@@ -80,6 +80,19 @@ def require_slurm():
             raise WorkplaceError(done.stderr.strip())
 
 
+def require_log():
+    """Make sure that there is a log of one's own to discover on."""
+    if STUDY.discover is None:
+        raise WorkflowError(
+            "The configuration names no log: give one with --configfile, as config/my-log.yaml does."
+        )
+    for key in ("path", "catalogue"):
+        path = getattr(STUDY.discover, key)
+        if path and not os.path.isfile(path):
+            raise WorkflowError(f"discover.{key}: there is no file {path}")
+    return True
+
+
 # The kind of dataset that each stage leaves, one file a scenario …
 KINDS = {
     "simulate": "log",

@@ -6,22 +6,9 @@ DISCOVERY = f"{RESULTS}/discovery.nc"
 DISCOVERY_FIGURES = ("tool_effects", "tool_bounds")
 
 
-def discovered(_):
-    """The page, if there is a log to make it of."""
-    if STUDY.discover is None:
-        raise WorkflowError(
-            "The configuration names no log: give one with --configfile, as config/my-log.yaml does."
-        )
-    for key in ("path", "catalogue"):
-        path = getattr(STUDY.discover, key)
-        if path and not os.path.isfile(path):
-            raise WorkflowError(f"discover.{key}: there is no file {path}")
-    return f"{REPORTS}/discovery.html"
-
-
 rule discover:
     input:
-        discovered,
+        lambda _: require_log() and f"{REPORTS}/discovery.html",
 
 
 if STUDY.discover is not None:
