@@ -131,6 +131,8 @@ def _highest_of_rows(values: sp.csr_array, rows: Ints, start: int, nearest: Ints
 
 def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
     """(P,) block coherence of pairs of actions, the baseline projected off."""
+    if not len(own):
+        return np.empty(0)
     values, vectors = design.axes
     keep = values > RANK * design.energy[:, None]
     root = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)

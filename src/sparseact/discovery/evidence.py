@@ -10,7 +10,7 @@ of freedom as G̃_j has rank, with the noncentrality ``λ_j = w_jᵀ G̃_j w_j /
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -158,12 +158,7 @@ def detectable(degrees: int, alpha: float, power: float) -> float:
 
 
 @serial_blas()
-def evidence(
-    design: Partialled,
-    rewards: Floats,
-    selected: Sequence[int] | Ints,
-    beside: Mapping[int, Sequence[int]] | None = None,
-) -> Evidence:
+def evidence(design: Partialled, rewards: Floats, selected: Sequence[int] | Ints) -> Evidence:
     """What the rounds of a log tell of every action, beside its baseline and selected actions.
 
     Parameters
@@ -173,22 +168,13 @@ def evidence(
     rewards : array (T,)
     selected : int array (m,)
         Actions that are allowed for in all others, distinct and of no order.
-    beside : mapping of int to ints, optional
-        Further actions that are allowed for in a selected one: its near-copies.
     """
     chosen = np.asarray(selected, dtype=np.intp)
-    beside = beside or {}
-    extra = np.setdiff1d(np.array([j for of in beside.values() for j in of], dtype=np.intp), chosen)
     rest, whole = design.rest_of(rewards), np.array([design.n_rounds])
     d, m = design.block_size, len(chosen)
-
-    energy = design.energy
-    alone = _spread(eigenvalues(design.whole), energy)
-    beside_baseline = _spread(design.axes[0], energy)
     grams = design.grams.copy()
     correlations = design.correlate_start(rest, whole)[0]
-
-    factor = _factor(design, rest, np.concatenate([chosen, extra]))
+    factor = _factor(design, rest, chosen)
     basis = directions(factor[:, : m * d])
     explained = basis.T @ factor[:, : m * d].T @ factor[:, -1]
     for part, products in _products(design, chosen):
@@ -196,38 +182,87 @@ def evidence(
         inner = inner.transpose(1, 0, 2)
         grams[part] -= inner.transpose(0, 2, 1) @ inner
         correlations[part] -= explained @ inner
+    for i, j in enumerate(chosen):
+        others = np.delete(np.arange(m), i)
+        grams[j], correlations[j] = _left(factor, i, others, d)
+    return Evidence(
+        **_least_squares(grams, correlations, design.energy),
+        spread_alone=_spread(eigenvalues(design.whole), design.energy),
+        spread_beside_baseline=_spread(design.axes[0], design.energy),
+        noise=max(float(rest @ rest - explained @ explained), 0.0),
+        free=design.n_logged - len(explained),
+    )
 
-    place = {int(j): np.arange(i * d, (i + 1) * d) for i, j in enumerate([*chosen, *extra])}
-    for j in chosen.tolist():
-        others = dict.fromkeys(i for i in [*chosen.tolist(), *beside.get(j, ())] if i != j)
-        columns = factor[:, np.concatenate([np.empty(0, np.intp), *(place[i] for i in others)])]
-        span, left = columns @ directions(columns), factor[:, place[j]]
-        for _ in range(2):
-            left = left - span @ (span.T @ left)
-        grams[j], correlations[j] = left.T @ left, left.T @ factor[:, -1]
 
+@serial_blas()
+def beside(
+    told: Evidence,
+    design: Partialled,
+    rewards: Floats,
+    selected: Sequence[int] | Ints,
+    near: Mapping[int, Sequence[int]],
+) -> Evidence:
+    """The evidence where further actions are allowed for in some: those used much like them.
+
+    Parameters
+    ----------
+    told : Evidence
+    design, rewards, selected
+        What it was made of.
+    near : mapping of int to ints
+        Of some actions, the others that are allowed for besides those selected.
+    """
+    if not near:
+        return told
+    chosen = [int(j) for j in selected]
+    named = dict.fromkeys([*chosen, *near, *(i for others in near.values() for i in others)])
+    place = {j: i for i, j in enumerate(named)}
+    d, own = design.block_size, np.array([*near])
+    factor = _factor(design, design.rest_of(rewards), np.array([*named]))
+    left = [
+        _left(factor, place[j], [place[i] for i in {*chosen, *others} - {j}], d)
+        for j, others in near.items()
+    ]
+    grams, correlations = (np.array(part) for part in zip(*left, strict=True))
+    changed = {}
+    for name, values in _least_squares(grams, correlations, design.energy[own]).items():
+        changed[name] = getattr(told, name).copy()
+        changed[name][own] = values
+    return replace(told, **changed)
+
+
+def _left(
+    factor: Floats, place: int, others: Sequence[int] | Ints, d: int
+) -> tuple[Floats, Floats]:
+    """The Gram (d, d) of what others leave of a block, and its correlation (d,) with the rewards.
+
+    Of blocks in the triangular factor (n, n), whose last column is the rewards'.
+    """
+    columns = np.sort(np.asarray(others, dtype=np.intp))[:, None] * d + np.arange(d)
+    block = factor[:, columns.ravel()]
+    span, left = block @ directions(block), factor[:, place * d : (place + 1) * d]
+    for _ in range(2):
+        left = left - span @ (span.T @ left)
+    return left.T @ left, left.T @ factor[:, -1]
+
+
+def _least_squares(grams: Floats, correlations: Floats, energy: Floats) -> dict[str, Any]:
+    """What :class:`Evidence` says of n actions: Grams (n, d, d), correlations (n, d), ‖Ψ_j‖²."""
     values, vectors = eigen(grams)
     keep = values > RANK * energy[:, None]
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
     along = (correlations[:, None, :] @ vectors)[:, 0]
-    identified = keep.all(axis=1)
-    return Evidence(
-        weights=(vectors @ (along * inverse)[:, :, None])[:, :, 0],
-        energy=np.einsum("md,md->m", along**2, inverse),
-        rank=keep.sum(axis=1),
-        spread=np.where(identified, inverse.max(axis=1), np.inf),
-        narrowest=np.where(
-            keep.any(axis=1), 1 / np.where(keep.any(axis=1), values[:, -1], 1.0), np.inf
-        ),
-        total=np.where(identified, inverse.sum(axis=1), np.inf),
-        mean_spread=np.where(
-            identified, np.einsum("md,md->m", vectors[:, 0] ** 2, inverse), np.inf
-        ),
-        spread_alone=alone,
-        spread_beside_baseline=beside_baseline,
-        noise=max(float(rest @ rest - explained @ explained), 0.0),
-        free=design.n_logged - len(explained),
-    )
+    some, whole = keep.any(axis=1), keep.all(axis=1)
+    first = np.einsum("md,md->m", vectors[:, 0] ** 2, inverse)
+    return {
+        "weights": (vectors @ (along * inverse)[:, :, None])[:, :, 0],
+        "energy": np.einsum("md,md->m", along**2, inverse),
+        "rank": keep.sum(axis=1),
+        "spread": np.where(whole, inverse.max(axis=1), np.inf),
+        "narrowest": np.where(some, 1 / np.where(some, values[:, -1], 1.0), np.inf),
+        "total": np.where(whole, inverse.sum(axis=1), np.inf),
+        "mean_spread": np.where(whole, first, np.inf),
+    }
 
 
 def _spread(values: Floats, energy: Floats) -> Floats:

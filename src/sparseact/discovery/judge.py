@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.discovery.companions import Companions, companions
-from sparseact.discovery.evidence import evidence
+from sparseact.discovery.evidence import beside, evidence
 from sparseact.discovery.states import Scale
 from sparseact.discovery.verdicts import Terms, Verdicts, verdicts
 from sparseact.omp import block_omp
@@ -20,7 +20,7 @@ from sparseact.partialled import Partialled
 from sparseact.rules import Selection
 from sparseact.stopping import NoiseTest
 
-# Actions more coherent than this with a selected one are allowed for before it is called relevant.
+# Actions more coherent than this are allowed for in each other before anything is said of them.
 ALIKE = 0.5
 # Of the rewards' standard deviation: the threshold, where none is given.
 SHARE = 0.1
@@ -185,8 +185,13 @@ def discover(
     judged = Partialled(scaled.rounds(held))
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
     alike = companions(judged)
-    beside = {int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist() for j in found.support}
-    told = evidence(judged, y[held], found.support, beside)
+    told = evidence(judged, y[held], found.support)
+    # What could be said to matter, or to be able to go, must be so beside its near-copies too.
+    first = verdicts(told, found.support, design.coverage, T, n_held / T, terms).verdict
+    said = np.union1d(found.support, np.flatnonzero(first == "prunable"))
+    close = {int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist() for j in said}
+    near = {j: others for j, others in close.items() if others}
+    told = beside(told, judged, y[held], found.support, near)
     order = np.zeros(M, dtype=np.intp)
     order[found.support] = np.arange(1, len(found.support) + 1)
     rest = judged.rest_of(y[held])

@@ -101,7 +101,7 @@ def _settling(found: Discovery, j: int) -> str:
     return {
         "unused": f"{n} rounds with it",
         "rounds": f"{n} more rounds with it",
-        "states": f"{n} more rounds with it, in other states",
+        "states": f"{n} rounds with it in all kinds of states",
         "always": f"{n} rounds without it",
         "confounded": f"{n} rounds with it and without "
         + (found.names[other] if other >= 0 else "the selected actions"),

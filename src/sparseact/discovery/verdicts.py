@@ -105,13 +105,13 @@ def verdicts(
     p = np.full(M, np.nan)
     p[selected] = np.minimum(told.p_values(selected)[selected] * len(selected), 1.0)
     relevant = p <= terms.alpha
-    # Bounds on what is relevant hold together, and so do those on all others.
+    # Both bounds on what is relevant hold together, and so do the upper ones on all others.
     error = np.where(relevant, terms.alpha / max(len(selected), 1), terms.alpha / M)
-    low, high = told.size_interval(error)
+    low, high = told.size_interval(np.where(relevant, error / 2, error))
     mean_low, mean_high = told.mean_interval(error)
     prunable = ~relevant & (high < terms.threshold)
     open_ = ~relevant & ~prunable
-    width = _widths(told, held_out, terms)
+    width = _widths(told, held_out, selected, terms)
     reason = np.where(open_, _reasons(told, coverage, width), "")
     uses, rounds = _advice(told, coverage, n_rounds, reason, width)
     return Verdicts(
@@ -124,7 +124,7 @@ def verdicts(
         mean=np.where(np.isfinite(told.mean_spread), told.weights[:, 0], np.nan),
         mean_low=mean_low,
         mean_high=mean_high,
-        detectable=width.found * np.sqrt(told.spread * held_out / (1 - held_out)),
+        detectable=width.found * np.sqrt(told.spread),
         more_uses=uses,
         more_rounds=rounds,
     )
@@ -133,29 +133,51 @@ def verdicts(
 class _Widths(NamedTuple):
     """What effects a spread of 1 would tell, and how much of the log is held out for that."""
 
-    found: float  # this effect from none
+    found: float  # this effect from none, by selection and confirmation
     pruned: float  # none from this effect
     threshold: float
     held_out: float
+    dimensions: int
 
     @property
     def enough(self) -> float:
         """The spread at which an action without effect is found prunable."""
         return (self.threshold / self.pruned) ** 2 if self.pruned else np.inf
 
+    def ideal(self, uses: Floats) -> Floats:
+        """The spread after so many uses in all kinds of states, and apart from all others.
 
-def _widths(told: Evidence, held_out: float, terms: Terms) -> _Widths:
+        ``1 / (√n - √d)²`` for n that are held out: where the least eigenvalue of ``ZᵀZ`` is, for
+        states of unit covariance (Marchenko and Pastur 1967).
+        """
+        root = np.sqrt(self.held_out * uses) - np.sqrt(self.dimensions)
+        return np.where(root > 0, 1 / np.where(root > 0, root, 1.0) ** 2, np.inf)
+
+    @property
+    def uses(self) -> float:
+        """How many such uses are enough by themselves."""
+        if not self.enough:
+            return np.inf
+        root = np.sqrt(self.dimensions) + np.sqrt(np.divide(1.0, self.enough))
+        return float(root**2 / self.held_out)
+
+
+def _widths(told: Evidence, held_out: float, selected: Ints, terms: Terms) -> _Widths:
     M, d = told.weights.shape
-    found = detectable(d, terms.alpha / M, terms.power)
+    # Selection and confirmation, each of which is to succeed often enough for both to.
+    each = np.sqrt(terms.power)
+    found = detectable(d, terms.alpha / M, each) * held_out / (1 - held_out)
+    confirmed = detectable(d, terms.alpha / max(len(selected), 1), each)
     typical = scipy.special.chdtri(d, 1 - terms.power)  # of an action without effect
     pruned = told.bound(np.array(typical), np.array(d), np.array(terms.alpha / M))
-    return _Widths(told.noise_std * np.sqrt(found), float(pruned), terms.threshold, held_out)
+    sigma = told.noise_std * np.sqrt(max(found, confirmed))
+    return _Widths(float(sigma), float(pruned), terms.threshold, held_out, d)
 
 
 def _reasons(told: Evidence, coverage: Floats, width: _Widths) -> npt.NDArray[np.str_]:
     """(M,) what an action wants most of what would be enough."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        best = 1 / (width.held_out * coverage)  # in all kinds of states, and apart from all others
+        best = width.ideal(coverage)
         states, always, confounded = (
             np.nan_to_num(after / before, nan=1.0, posinf=np.inf)
             for before, after in (
@@ -188,16 +210,15 @@ def _advice(
     """
     size = told.size()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        least = 1 / (width.held_out * coverage)
-        spread = np.where(np.isfinite(told.spread), told.spread, least)
+        spread = np.where(np.isfinite(told.spread), told.spread, width.ideal(coverage))
         to_prune = spread * (width.pruned / np.maximum(width.threshold - size, 0)) ** 2
-        to_find = spread * (width.found / size) ** 2 * width.held_out / (1 - width.held_out)
+        to_find = spread * (width.found / size) ** 2
         borderline = np.fmax(np.fmin(to_prune, to_find), 1.0)
         factor = np.where(reason == "borderline", borderline, spread / width.enough)
-        apart = np.divide(1.0, width.held_out * width.enough)  # uses that are enough by themselves
+        factor = np.where(np.isinf(factor), width.uses / coverage, factor)
         uses, rounds = (factor - 1) * coverage, (factor - 1) * n_rounds
-    uses = np.where(reason == "unused", apart, uses)
-    uses = np.where(np.isin(reason, ["always", "confounded"]), apart, uses)
+    fresh = np.isin(reason, ["unused", "states", "always", "confounded"])
+    uses = np.where(fresh, width.uses, uses)
     rounds = np.where(np.isin(reason, ["unused", "always", "confounded"]), np.inf, rounds)
     settled = reason == ""
     return np.where(settled, 0.0, np.ceil(uses)), np.where(settled, 0.0, np.ceil(rounds))
