@@ -398,8 +398,9 @@ def assert_same(study, other):
 
 
 def notebooks(study):
-    """Names of the notebooks that are rendered."""
-    return sorted(path.stem for path in (study.folder / "notebooks").glob("*.ipynb"))
+    """Names of the notebooks of the study, not of a log of one's own."""
+    there = {path.stem for path in (study.folder / "notebooks").glob("*.ipynb")}
+    return sorted(there - {"discovery"})
 
 
 def page_of(name):

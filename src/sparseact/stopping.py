@@ -21,6 +21,9 @@ from sparseact.fast import solve
 from sparseact.inference import path_weights
 from sparseact.rules import Selection
 
+# Steps of a path that a criterion is not said to be least on.
+_SHORT = 8
+
 
 @dataclass(frozen=True)
 class Log:
@@ -193,8 +196,8 @@ class _Least(StoppingRule):
         """(m + 1,) what is to be least."""
 
     def settled(self, count: int, n_steps: int) -> bool:
-        """Taken for the least of all once the path is twice as long."""
-        return 2 * count <= n_steps
+        """Taken for the least of all once the path is twice as long, and not short."""
+        return n_steps >= max(_SHORT, 2 * count)
 
 
 @dataclass(frozen=True)
