@@ -54,6 +54,10 @@ class Evidence:
         Squared norm of the residual of baseline and selected actions.
     free : int
         Degrees of freedom of that.
+    noise_ratio : array (M,)
+        Standard deviation of the noise in the rounds that used the action, over that in all, where
+        it is larger; 1 elsewhere. The others are told as if the noise were that in all: energies
+        are divided by its square, spreads multiplied.
     """
 
     weights: Floats
@@ -67,6 +71,7 @@ class Evidence:
     spread_beside_baseline: Floats
     noise: float
     free: int
+    noise_ratio: Floats
 
     @property
     def noise_std(self) -> float:
@@ -78,19 +83,6 @@ class Evidence:
         least = scipy.special.chdtri(max(self.free, 1), 1 - np.asarray(alpha))
         told = (self.free > 0) & (least > 0)
         return np.where(told, np.sqrt(self.noise / np.where(told, least, 1.0)), np.inf)
-
-    def p_values(self, selected: Ints) -> Floats:
-        """(M,) of no effect, each action on its own: F tests, exact for Gaussian noise."""
-        free = np.full(len(self.energy), self.free) - self.rank
-        noise = self.noise - self.energy
-        # The residual is that beside the selected actions already.
-        free[selected], noise[selected] = self.free, self.noise
-        p = np.ones(len(self.energy))
-        told = (self.rank > 0) & (free > 0)
-        with np.errstate(divide="ignore"):
-            ratio = self.energy[told] / self.rank[told] / (np.maximum(noise[told], 0) / free[told])
-        p[told] = scipy.special.fdtrc(self.rank[told], free[told], ratio)
-        return p
 
     def size(self) -> Floats:
         """(M,) estimate of ``‖w_j‖``, less what noise adds to its square; 0 where it is not told.
@@ -174,7 +166,7 @@ def evidence(design: Partialled, rewards: Floats, selected: Sequence[int] | Ints
     d, m = design.block_size, len(chosen)
     grams = design.grams.copy()
     correlations = design.correlate_start(rest, whole)[0]
-    factor = _factor(design, rest, chosen)
+    factor = factor_of(design, rest, chosen)
     basis = directions(factor[:, : m * d])
     explained = basis.T @ factor[:, : m * d].T @ factor[:, -1]
     for part, products in _products(design, chosen):
@@ -185,12 +177,17 @@ def evidence(design: Partialled, rewards: Floats, selected: Sequence[int] | Ints
     for i, j in enumerate(chosen):
         others = np.delete(np.arange(m), i)
         grams[j], correlations[j] = _left(factor, i, others, d)
+    noise = max(float(rest @ rest - explained @ explained), 0.0)
+    free = design.n_logged - len(explained)
+    residual = rest - _fitted(design, chosen, (basis @ explained).reshape(m, d))
+    ratio = _noise_ratio(design, residual, noise / free if free > 0 else np.inf)
     return Evidence(
-        **_least_squares(grams, correlations, design.energy),
-        spread_alone=_spread(eigenvalues(design.whole), design.energy),
-        spread_beside_baseline=_spread(design.axes[0], design.energy),
-        noise=max(float(rest @ rest - explained @ explained), 0.0),
-        free=design.n_logged - len(explained),
+        **_least_squares(grams, correlations, design.energy, ratio),
+        spread_alone=ratio**2 * _spread(eigenvalues(design.whole), design.energy),
+        spread_beside_baseline=ratio**2 * _spread(design.axes[0], design.energy),
+        noise=noise,
+        free=free,
+        noise_ratio=ratio,
     )
 
 
@@ -218,14 +215,15 @@ def beside(
     named = dict.fromkeys([*chosen, *near, *(i for others in near.values() for i in others)])
     place = {j: i for i, j in enumerate(named)}
     d, own = design.block_size, np.array([*near])
-    factor = _factor(design, design.rest_of(rewards), np.array([*named]))
+    factor = factor_of(design, design.rest_of(rewards), np.array([*named]))
     left = [
         _left(factor, place[j], [place[i] for i in {*chosen, *others} - {j}], d)
         for j, others in near.items()
     ]
     grams, correlations = (np.array(part) for part in zip(*left, strict=True))
     changed = {}
-    for name, values in _least_squares(grams, correlations, design.energy[own]).items():
+    found = _least_squares(grams, correlations, design.energy[own], told.noise_ratio[own])
+    for name, values in found.items():
         changed[name] = getattr(told, name).copy()
         changed[name][own] = values
     return replace(told, **changed)
@@ -246,8 +244,29 @@ def _left(
     return left.T @ left, left.T @ factor[:, -1]
 
 
-def _least_squares(grams: Floats, correlations: Floats, energy: Floats) -> dict[str, Any]:
-    """What :class:`Evidence` says of n actions: Grams (n, d, d), correlations (n, d), ‖Ψ_j‖²."""
+def _fitted(design: Partialled, chosen: Ints, weights: Floats) -> Floats:
+    """(T,) what the selected actions explain of the rewards with weights (m, d)."""
+    used, latents = design.design.activations_of(chosen), design.design.latents
+    fitted = np.einsum("tm,tm->t", used, latents @ weights.T)
+    baseline = np.einsum("mbd,md->b", design.overlaps[chosen], weights)
+    return np.asarray(fitted - design.basis @ baseline)
+
+
+def _noise_ratio(design: Partialled, residual: Floats, variance: float) -> Floats:
+    """(M,) how much noisier rounds are that used an action; 1 where they are less."""
+    X, coverage = design.design.activations, design.coverage
+    own = np.asarray((X * X).T @ residual**2) / np.where(coverage > 0, coverage, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(np.fmax(own / variance, 1.0)) if variance > 0 else np.ones(len(own))
+
+
+def _least_squares(
+    grams: Floats, correlations: Floats, energy: Floats, ratio: Floats
+) -> dict[str, Any]:
+    """What :class:`Evidence` says of n actions.
+
+    By their Grams (n, d, d), correlations with the rewards (n, d), ``‖Ψ_j‖²`` (n,), and noise.
+    """
     values, vectors = eigen(grams)
     keep = values > RANK * energy[:, None]
     inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
@@ -256,12 +275,12 @@ def _least_squares(grams: Floats, correlations: Floats, energy: Floats) -> dict[
     first = np.einsum("md,md->m", vectors[:, 0] ** 2, inverse)
     return {
         "weights": (vectors @ (along * inverse)[:, :, None])[:, :, 0],
-        "energy": np.einsum("md,md->m", along**2, inverse),
+        "energy": np.einsum("md,md->m", along**2, inverse) / ratio**2,
         "rank": keep.sum(axis=1),
-        "spread": np.where(whole, inverse.max(axis=1), np.inf),
-        "narrowest": np.where(some, 1 / np.where(some, values[:, -1], 1.0), np.inf),
-        "total": np.where(whole, inverse.sum(axis=1), np.inf),
-        "mean_spread": np.where(whole, first, np.inf),
+        "spread": ratio**2 * np.where(whole, inverse.max(axis=1), np.inf),
+        "narrowest": ratio**2 * np.where(some, 1 / np.where(some, values[:, -1], 1.0), np.inf),
+        "total": ratio**2 * np.where(whole, inverse.sum(axis=1), np.inf),
+        "mean_spread": ratio**2 * np.where(whole, first, np.inf),
     }
 
 
@@ -271,19 +290,24 @@ def _spread(values: Floats, energy: Floats) -> Floats:
     return np.where(told, 1 / np.where(told, values[:, 0], 1.0), np.inf)
 
 
-def _factor(design: Partialled, rest: Floats, blocks: Ints) -> Floats:
+def factor_of(design: Partialled, rest: Floats, blocks: Ints) -> Floats:
     """(n, n) the triangular factor of what is left of some blocks, and of the rewards: last."""
-    d, used = design.block_size, design.design.activations_of(blocks)
-    overlaps = np.concatenate([np.empty((design.basis.shape[1], 0)), *design.overlaps[blocks]], 1)
-    n = len(blocks) * d + 1
+    n = len(blocks) * design.block_size + 1
     factor = np.zeros((0, n))
-    for start in range(0, design.n_rounds, _ROUNDS):
-        part = slice(start, start + _ROUNDS)
-        columns = used[part, :, None] * design.design.latents[part, None, :]
-        left = columns.reshape(len(columns), -1) - design.basis[part] @ overlaps
+    for part, left in chunks_left(design, blocks):
         stacked = np.vstack([factor, np.column_stack([left, rest[part]])])
         factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     return np.vstack([factor, np.zeros((n - len(factor), n))])
+
+
+def chunks_left(design: Partialled, blocks: Ints) -> Iterator[tuple[slice, Floats]]:
+    """(R, m·d) what the baseline leaves of some blocks, of some rounds at a time."""
+    d, used = design.block_size, design.design.activations_of(blocks)
+    overlaps = np.concatenate([np.empty((design.basis.shape[1], 0)), *design.overlaps[blocks]], 1)
+    for start in range(0, design.n_rounds, _ROUNDS):
+        part = slice(start, start + _ROUNDS)
+        columns = used[part, :, None] * design.design.latents[part, None, :]
+        yield part, columns.reshape(len(columns), len(blocks) * d) - design.basis[part] @ overlaps
 
 
 def _products(design: Partialled, chosen: Ints) -> Iterator[tuple[slice, Floats]]:

@@ -13,6 +13,7 @@ from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import Floats, Ints, KhatriRaoDesign
 from sparseact.discovery.companions import Companions, companions
 from sparseact.discovery.evidence import beside, evidence
+from sparseact.discovery.robust import robust_p_values
 from sparseact.discovery.states import Scale
 from sparseact.discovery.verdicts import Terms, Verdicts, verdicts
 from sparseact.omp import block_omp
@@ -187,11 +188,14 @@ def discover(
     alike = companions(judged)
     told = evidence(judged, y[held], found.support)
     # What could be said to matter, or to be able to go, must be so beside its near-copies too.
-    first = verdicts(told, found.support, design.coverage, T, n_held / T, terms).verdict
-    said = np.union1d(found.support, np.flatnonzero(first == "prunable"))
-    close = {int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist() for j in said}
+    likely = told.size_interval(np.full(M, terms.alpha / M))[1] < terms.threshold
+    close = {
+        int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist()
+        for j in np.union1d(found.support, np.flatnonzero(likely))
+    }
     near = {j: others for j, others in close.items() if others}
     told = beside(told, judged, y[held], found.support, near)
+    robust = robust_p_values(judged, y[held], found.support, near)
     order = np.zeros(M, dtype=np.intp)
     order[found.support] = np.arange(1, len(found.support) + 1)
     rest = judged.rest_of(y[held])
@@ -200,7 +204,7 @@ def discover(
     return Discovery(
         names=named,
         latent_names=latents,
-        verdicts=verdicts(told, found.support, design.coverage, T, n_held / T, terms),
+        verdicts=verdicts(told, found.support, robust, design.coverage, T, n_held / T, terms),
         order=order,
         coverage=design.coverage,
         companions=alike,

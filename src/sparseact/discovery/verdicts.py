@@ -83,7 +83,13 @@ class Verdicts:
 
 
 def verdicts(
-    told: Evidence, selected: Ints, coverage: Floats, n_rounds: int, held_out: float, terms: Terms
+    told: Evidence,
+    selected: Ints,
+    robust: Floats,
+    coverage: Floats,
+    n_rounds: int,
+    held_out: float,
+    terms: Terms,
 ) -> Verdicts:
     """Judge every action.
 
@@ -93,6 +99,8 @@ def verdicts(
         Of the held-out rounds.
     selected : int array (m,)
         By the other rounds.
+    robust : array (m,)
+        Their p-values of no effect, each on its own: see :mod:`~sparseact.discovery.robust`.
     coverage : array (M,)
         In all rounds.
     n_rounds : int
@@ -103,7 +111,7 @@ def verdicts(
     """
     M = len(told.rank)
     p = np.full(M, np.nan)
-    p[selected] = np.minimum(told.p_values(selected)[selected] * len(selected), 1.0)
+    p[selected] = np.minimum(robust * len(selected), 1.0)
     relevant = p <= terms.alpha
     # Both bounds on what is relevant hold together, and so do the upper ones on all others.
     error = np.where(relevant, terms.alpha / max(len(selected), 1), terms.alpha / M)
