@@ -231,11 +231,10 @@ class Study:
         pinned = f"bfcl-eval=={VERSION} --hash=sha256:{digest}\n"
         (self.folder / "workflow/catalogue.txt").write_text(pinned)
 
-    @property
-    def environment(self):
-        """Where pip looks for wheels: on the shelf and nowhere else."""
+    def environment(self, more):
+        """This process's, and more; pip looks for wheels on the shelf and nowhere else."""
         shelf = str(self.folder / "shelf")
-        return {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": shelf}
+        return {**os.environ, **more, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": shelf}
 
     def copied(self, folder):
         """The study again, free to be spoilt; times of files are kept."""
@@ -258,7 +257,7 @@ class Study:
                 *("--cores", str(cores), *arguments),
             ],
             cwd=self.folder,
-            env={**self.environment, **environment},
+            env=self.environment(environment),
             capture_output=True,
             text=True,
         )
@@ -302,8 +301,9 @@ class Run:
             ],
             cwd=study.folder,
             # Wide enough that no sentence is wrapped.
-            env=study.environment
-            | {"XDG_CACHE_HOME": cache, "COLUMNS": "1000", **(environment or {})},
+            env=study.environment(
+                {"XDG_CACHE_HOME": cache, "COLUMNS": "1000", **(environment or {})}
+            ),
             stdout=self.output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
