@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 
 from sparseact.arguments import LARGEST, integer, numbers
-from sparseact.design import Floats, Ints, places_in_triangle
+from sparseact.design import Floats, Ints, places_in_triangle, rows_of_ones
 from sparseact.greedy import first_best
 from sparseact.threads import serial_blas
 
@@ -81,9 +80,9 @@ class Crossed:
             part = slice(start, start + step)
             z, used = Z[part], np.sort(sets[part], axis=1)
             pairs = used[:, first] * M + used[:, second]
-            self._pairs += _rows_of_ones(pairs, M * M).T @ (z[:, row] * z[:, column])
+            self._pairs += rows_of_ones(pairs, M * M).T @ (z[:, row] * z[:, column])
             each = np.concatenate([reward[part, None] * z for reward in y], axis=1)
-            sums = _rows_of_ones(used, M).T @ each
+            sums = rows_of_ones(used, M).T @ each
             self._correlations += sums.reshape(M, len(y), -1).transpose(1, 0, 2)
         self._states += Z.T @ Z
         self._explained += y @ Z
@@ -203,11 +202,6 @@ class Whitened:
     def _blocked(self) -> Floats:
         d = self.blocks.shape[1]
         return self.products.reshape(-1, d, len(self.blocks), d).transpose(0, 2, 1, 3)
-
-
-def _rows_of_ones(ids: Ints, width: int) -> sp.csr_array:
-    ends = np.arange(0, ids.size + 1, ids.shape[1])
-    return sp.csr_array((np.ones(ids.size), ids.ravel(), ends), shape=(len(ids), width))
 
 
 def _roots(grams: Floats, energy: Floats) -> Floats:

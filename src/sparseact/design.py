@@ -262,7 +262,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
             dense = np.zeros((n_rounds, n_actions))
             np.put_along_axis(dense, table, 1.0, axis=1)
             return cls._of(_matrix(latents, "latents"), dense, compiled=compiled)
-        return cls._of(_matrix(latents, "latents"), _rows_of_ones(table, n_actions))
+        return cls._of(_matrix(latents, "latents"), rows_of_ones(table, n_actions))
 
     @classmethod
     def _of(cls, latents: Floats, activations: Any, *, compiled: bool = False) -> KhatriRaoDesign:
@@ -309,7 +309,7 @@ class KhatriRaoDesign(LinearOperator):  # type: ignore[misc]
     @cached_property
     def activations(self) -> Any:
         """(T, M) how strongly each action was used in each round: an array, or in sparse rows."""
-        return _rows_of_ones(self._table, self.n_blocks)
+        return rows_of_ones(self._table, self.n_blocks)
 
     @property
     def is_sparse(self) -> bool:
@@ -626,7 +626,7 @@ def _pointers(table: Any) -> Ints:
     return np.arange(0, table.size + 1, table.shape[1])
 
 
-def _rows_of_ones(table: Any, n_actions: int) -> Any:
+def rows_of_ones(table: Any, n_actions: int) -> Any:
     """(T, M) in sparse rows, 1 where a table (T, B) has an action's id."""
     data = np.ones(table.size), table.ravel(), _pointers(table)
     return sp.csr_array(data, shape=(len(table), n_actions))

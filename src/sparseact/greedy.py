@@ -91,12 +91,11 @@ def greedy_alone(
     residual_tol: float,
     selection: Selection,
     history: Floats | None = None,
-    enough: Enough | None = None,
 ) -> Found:
     """Block-OMP on all rounds of a log."""
     lengths = np.array([design.n_rounds])
     supports, norms, reasons, state = greedy(
-        design, rewards, lengths, n_select, residual_tol, selection, history, enough
+        design, rewards, lengths, n_select, residual_tol, selection, history
     )
     support = supports[0, supports[0] >= 0]
     return support, state.weights(len(support)), norms[0, : len(support) + 1], reasons[0]

@@ -56,7 +56,7 @@ def companions(design: Partialled, n: int = 3) -> Companions:
     pairs, which = np.unique(pairs, axis=0, return_inverse=True)
     coherence = np.zeros(nearest.shape)
     coherence[own, place] = _coherence(design, *pairs.T)[which.ravel()]
-    order = np.argsort(-coherence, axis=1, kind="stable")[:, :n]
+    order = np.argsort(-coherence, axis=1, kind="stable")
     coherence = np.take_along_axis(coherence, order, axis=1)
     actions = np.take_along_axis(nearest, order, axis=1)
     return Companions(np.where(coherence > 0, actions, -1), coherence)
@@ -66,7 +66,8 @@ def _used_alike(design: Partialled, n: int) -> Ints:
     """(M, n) the actions whose use is most correlated with each action's own; -1 beyond them."""
     base = design.design
     T, M = base.n_rounds, base.n_blocks
-    X = sp.csc_array(base.activations)
+    rows = sp.csr_array(base.activations)
+    X = rows.tocsc()
     used = X.sum(axis=0)
     energy = X.multiply(X).sum(axis=0)
     power = energy - used**2 / T
@@ -74,7 +75,6 @@ def _used_alike(design: Partialled, n: int) -> Ints:
     scale = np.where(varies, np.sqrt(np.where(varies, power, 1.0)), np.inf)
     often = np.flatnonzero(np.diff(X.indptr) >= _OFTEN * T)
     nearest = np.full((M, n), -1, dtype=np.intp)
-    rows = X.tocsr()
     for start in range(0, M, _AT_A_TIME):
         part = X[:, start : start + _AT_A_TIME]
         together = sp.csr_array(part.T @ rows)  # (A, M) where both are used
