@@ -233,7 +233,8 @@ class Study:
 
     def environment(self, more):
         """This process's, and more; pip looks for wheels on the shelf and nowhere else."""
-        shelf = str(self.folder / "shelf")
+        # As an address: pip takes a path with spaces for several.
+        shelf = (self.folder / "shelf").as_uri()
         return {**os.environ, **more, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": shelf}
 
     def copied(self, folder):
