@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparseact import KhatriRaoDesign
-from sparseact.discovery.companions import companions
-from sparseact.discovery.evidence import beside, detectable, evidence, noncentrality
+from sparseact.discovery.beside import beside_alike, beside_all
+from sparseact.discovery.companions import Companions, companions
+from sparseact.discovery.evidence import detectable, evidence, noncentrality
+from sparseact.discovery.grams import combined
 from sparseact.discovery.judge import discover
 from sparseact.discovery.robust import robust_p_values
 from sparseact.discovery.states import Scale
@@ -40,6 +42,14 @@ def made(seed, n_rounds=600, n_actions=12, latent_dim=2):
 def partialled(latents, used):
     states = Scale.of(latents).augmented(latents)
     return Partialled(KhatriRaoDesign(states, sp.csr_array(used)), states)
+
+
+def alike(near, n_actions=12):
+    """Actions that are taken for near-copies of some."""
+    actions, coherence = np.full((n_actions, 3), -1), np.zeros((n_actions, 3))
+    for action, others in near.items():
+        actions[action, : len(others)], coherence[action, : len(others)] = others, 0.9
+    return Companions(actions, coherence)
 
 
 def explicit(design, rewards, action, others):
@@ -83,9 +93,9 @@ def test_evidence_is_that_of_explicit_least_squares(seed, selected):
     latents, used, rewards = made(seed, n_rounds=200)
     design = partialled(latents, used)
     near = {selected[0]: [11], 9: [2, 3]} if selected and selected[0] != 11 else {}
-    told = evidence(design, rewards, selected)
+    told, regression = evidence(design, rewards, selected)
     if near:
-        told = beside(told, design, rewards, selected, near)
+        told = beside_alike(told, design, rewards, selected, alike(near), [9]).told
     for action in {0, 1, 4, 9, 11, *selected}:
         others = [j for j in selected if j != action]
         others += [j for j in near.get(action, ()) if j not in others and j != action]
@@ -100,12 +110,22 @@ def test_evidence_is_that_of_explicit_least_squares(seed, selected):
         np.testing.assert_allclose(told.spread[action], spreads[-1], rtol=1e-8)
         np.testing.assert_allclose(told.narrowest[action], spreads[0], rtol=1e-8)
         np.testing.assert_allclose(told.total[action], spreads.sum(), rtol=1e-8)
-        np.testing.assert_allclose(told.mean_spread[action], inverse[0, 0], rtol=1e-8)
+        mean_state = design.design.latents[used[:, action] > 0].mean(axis=0)
+        np.testing.assert_allclose(told.mean[action], weights @ mean_state, atol=1e-9)
+        spread = mean_state @ inverse @ mean_state
+        np.testing.assert_allclose(told.mean_spread[action], spread, rtol=1e-8)
     left = explicit(design, rewards, 0, selected)[2]
+    np.testing.assert_allclose(regression.residual, left, atol=1e-10)
     np.testing.assert_allclose(told.noise, left @ left, rtol=1e-9)
     assert told.free == 200 - 3 - 3 * len(selected)
     own = (used.T @ left**2) / used.sum(axis=0) / (left @ left / told.free)
     np.testing.assert_allclose(told.noise_ratio**2, np.maximum(own, 1.0), rtol=1e-8)
+
+
+def p_values(design, rewards, selected, near):
+    told, _ = evidence(design, rewards, selected)
+    found = beside_alike(told, design, rewards, selected, alike(near), [])
+    return robust_p_values(design, rewards, found.parts, found.within)
 
 
 def f_test(design, rewards, action, others):
@@ -124,13 +144,76 @@ def test_p_values_are_those_of_the_f_test_where_noise_is_alike_and_no_less(n_rou
     # An effect that is there, but not so plain that all p-values vanish.
     rewards = rewards + rng.standard_normal(n_rounds) * np.sqrt(n_rounds) / 12
     design = partialled(latents, used)
-    p = robust_p_values(design, rewards, [1, 4, 7], {1: [2]})
+    p = p_values(design, rewards, [1, 4, 7], {1: [2]})
     beside = {1: [4, 7, 2], 4: [1, 7], 7: [1, 4]}
     plain = [f_test(design, rewards, j, others) for j, others in beside.items()]
     assert (p >= 0.98 * np.array(plain)).all()
     if n_rounds > 1000:
         scores, expected = scipy.stats.norm.isf(p), scipy.stats.norm.isf(plain)
         np.testing.assert_allclose(scores, expected, atol=0.25)
+
+
+@pytest.mark.parametrize("selected", [[], [1, 4]])
+def test_where_rounds_are_many_every_action_is_told_beside_all_others(selected):
+    latents, used, rewards = made(7, n_rounds=2000)
+    used *= np.random.default_rng(7).random(used.shape) < 0.8  # not as many in every round
+    design = partialled(latents, used)
+    told, _ = evidence(design, rewards, selected)
+    some = beside_alike(told, design, rewards, selected, companions(design), [])
+    found = beside_all(some, design, rewards, selected)
+    assert found.everything.all()
+    for action in range(12):
+        others = [j for j in range(12) if j != action]
+        gram, weights, _ = explicit(design, rewards, action, others)
+        within = explicit(design, rewards, action, range(12))[2]
+        np.testing.assert_allclose(found.told.weights[action], weights, atol=1e-10)
+        spread = np.linalg.eigvalsh(np.linalg.inv(gram))[-1]
+        noisier = found.told.noise_ratio[action] ** 2
+        np.testing.assert_allclose(found.told.spread[action], noisier * spread, rtol=1e-8)
+        if action in selected:
+            part = found.parts[selected.index(action)]
+            np.testing.assert_allclose(part.gram, gram, rtol=1e-8)
+            rows = combined(design, part.blocks, part.coefficients)
+            np.testing.assert_allclose(rows.T @ rows, gram, rtol=1e-8, atol=1e-8)
+            np.testing.assert_allclose(rows.T @ rewards, part.correlation, atol=1e-8)
+    np.testing.assert_allclose(found.told.noise, within @ within, rtol=1e-10)
+    assert found.told.free == 2000 - 3 - 36
+
+
+def test_actions_that_follow_from_all_others_are_told_beside_fewer():
+    latents, used, rewards = made(7, n_rounds=2000)
+    used[:, 7] = used[:, 4]
+    used[:, 11] = used.sum(axis=1) % 3 == 0
+    used[:, 10] = 1 - used[:, 11]  # one of these two in every round
+    design = partialled(latents, used)
+    told, _ = evidence(design, rewards, [1, 4])
+    some = beside_alike(told, design, rewards, [1, 4], companions(design), [])
+    found = beside_all(some, design, rewards, [1, 4])
+    assert np.flatnonzero(~found.everything).tolist() == [4, 7, 10, 11]
+    scale = np.sqrt(some.told.noise / some.told.free * found.told.free / found.told.noise)
+    for name in ("weights", "rank"):  # as they were
+        old, new = getattr(some.told, name), getattr(found.told, name)
+        np.testing.assert_array_equal(new[[4, 7, 10, 11]], old[[4, 7, 10, 11]])
+    np.testing.assert_allclose(found.told.noise_ratio[10], some.told.noise_ratio[10] * scale)
+    # In terms of another noise, and so the same in all.
+    for bound in ("size_interval", "mean_interval"):
+        old, new = (getattr(it, bound)(np.full(12, 0.1)) for it in (some.told, found.told))
+        np.testing.assert_allclose(np.array(new)[:, 10], np.array(old)[:, 10], rtol=0.02)
+
+
+def test_where_every_round_uses_as_many_effects_are_differences_from_their_mean():
+    latents, used, _ = made(7, n_rounds=4000, n_actions=40)
+    states = Scale.of(latents).augmented(latents)
+    weights = np.random.default_rng(7).standard_normal((40, 3))
+    rewards = np.einsum("tm,md,td->t", used, weights, states)
+    assert (used.sum(axis=1) == 3).all()
+    design = partialled(latents, used)
+    told, _ = evidence(design, rewards, [])
+    none = beside_alike(told, design, rewards, [], companions(design), [])
+    found = beside_all(none, design, rewards, [])
+    assert found.everything.all()
+    given = weights - found.told.weights
+    np.testing.assert_allclose(given, np.broadcast_to(given[0], (40, 3)), atol=1e-8)
 
 
 def test_noncentralities_invert_the_distribution_they_are_of():
@@ -157,13 +240,14 @@ def test_bounds_on_the_size_of_an_effect_hold_as_often_as_they_say():
     weights[1], weights[4] = [0.6, 0.3, 0.0], [0.0, 0.2, -0.1]
     clean = np.einsum("tm,md,td->t", used, weights, states)
     true = np.linalg.norm(weights, axis=1)
+    mean = [weights[j] @ states[used[:, j] > 0].mean(axis=0) for j in range(6)]
     alpha, trials = 0.1, 1000
     missed = np.zeros((4, 6))
     for _ in range(trials):
-        told = evidence(design, clean + 0.5 * rng.standard_normal(150), [1, 4])
+        told, _ = evidence(design, clean + 0.5 * rng.standard_normal(150), [1, 4])
         low, high = told.size_interval(np.full(6, alpha))
         mean_low, mean_high = told.mean_interval(np.full(6, 2 * alpha))
-        missed += [low > true, high < true, mean_low > weights[:, 0], mean_high < weights[:, 0]]
+        missed += [low > true, high < true, mean_low > mean, mean_high < mean]
     most = scipy.stats.binom.ppf(0.9999, trials, alpha)
     assert (missed <= most).all()
     # Exact for the mean, so not far from what they say either.
@@ -174,15 +258,15 @@ def test_near_copies_and_actions_without_rounds_have_no_bound():
     latents, used, rewards = made(3)
     used[:, 7], used[:, 8], used[:, 9] = used[:, 4], 1.0, 0.0
     design = partialled(latents, used)
-    told = evidence(design, rewards, [1, 4])
+    told, _ = evidence(design, rewards, [1, 4])
     assert np.isinf(told.spread[[7, 8, 9]]).all()
     assert told.rank[[7, 8, 9]].tolist() == [0, 0, 0]
-    assert robust_p_values(design, rewards, [1, 4], {4: [7]})[1] == 1
-    assert robust_p_values(design, rewards, [1, 8], {})[1] == 1
+    assert p_values(design, rewards, [1, 4], {4: [7]})[1] == 1
+    assert p_values(design, rewards, [1, 8], {})[1] == 1
     low, high = told.size_interval(np.full(12, 0.1))
     assert (low[[7, 8, 9]] == 0).all()
     assert np.isinf(high[[7, 8, 9]]).all()
-    apart = beside(told, design, rewards, [1, 4], {4: [7]})
+    apart = beside_alike(told, design, rewards, [1, 4], alike({4: [7]}), []).told
     assert apart.rank[4] == 0
     assert apart.rank[1] == 3
 
@@ -319,6 +403,22 @@ def test_error_is_controlled_over_all_actions(reward):
         verdict = discover(design, rewards, alpha=0.1, seed=trial).verdicts.verdict
         wrong += (verdict == "relevant").any()
     assert wrong <= scipy.stats.binom.ppf(0.9999, 150, 0.1)
+
+
+def test_a_tool_used_along_with_many_weak_ones_does_not_stand_for_them():
+    relevant = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        states, used = rng.standard_normal((8000, 2)), rng.random((8000, 40)) < 0.1
+        weak = used[:, 5:25].sum(axis=1)  # effects too small to be selected
+        used[:, 39] = rng.random(8000) < np.where(weak >= 3, 0.8, 0.05)
+        rewards = used[:, 0] * (0.5 + 0.3 * states[:, 0]) + 0.08 * weak
+        rewards += 0.5 * rng.standard_normal(8000)
+        found = discover(KhatriRaoDesign(states, sp.csr_array(used * 1.0)), rewards, seed=seed)
+        assert found.everything.all()
+        assert found.verdicts.verdict[0] == "relevant"
+        relevant += found.verdicts.verdict[39] == "relevant"
+    assert relevant <= scipy.stats.binom.ppf(0.9999, 8, 0.05)
 
 
 def test_an_effect_above_the_threshold_is_hardly_ever_pruned():

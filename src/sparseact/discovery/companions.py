@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparseact.design import Floats, Ints
-from sparseact.discovery.evidence import weighted_grams
+from sparseact.discovery.grams import pairs
 from sparseact.partialled import Partialled, eigenvalues
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
@@ -22,8 +22,6 @@ from sparseact.threads import serial_blas
 _AT_A_TIME = 4096
 # Actions used in a larger share of rounds than this may be alike by never being used together.
 _OFTEN = 0.05
-# Uses of actions whose blocks are compared at a time.
-_USES = 2**21
 
 
 class Companions(NamedTuple):
@@ -137,15 +135,6 @@ def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
     keep = values > RANK * design.energy[:, None]
     root = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
     whitener = root[:, :, None] * vectors.transpose(0, 2, 1)
-    X, latents = sp.csc_array(design.design.activations), design.design.latents
-    coherence = np.empty(len(own))
-    uses = np.cumsum(np.diff(X.indptr)[own])
-    starts = np.flatnonzero(np.diff(uses // _USES, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(own)], strict=True):
-        i, j = own[start:end], other[start:end]
-        both = sp.csc_array(X[:, i].multiply(X[:, j]))
-        cross = weighted_grams(both, latents, np.ones(len(latents)))
-        cross -= design.overlaps[i].transpose(0, 2, 1) @ design.overlaps[j]
-        inner = whitener[i] @ cross @ whitener[j].transpose(0, 2, 1)
-        coherence[start:end] = eigenvalues(inner @ inner.transpose(0, 2, 1))[:, -1]
+    inner = whitener[own] @ pairs(design, own, other) @ whitener[other].transpose(0, 2, 1)
+    coherence = eigenvalues(inner @ inner.transpose(0, 2, 1))[:, -1]
     return np.sqrt(np.clip(coherence, 0.0, 1.0))

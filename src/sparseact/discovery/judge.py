@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import Floats, Ints, KhatriRaoDesign
+from sparseact.discovery.beside import beside_alike, beside_all
 from sparseact.discovery.companions import Companions, companions
-from sparseact.discovery.evidence import beside, evidence
+from sparseact.discovery.evidence import evidence
 from sparseact.discovery.robust import robust_p_values
 from sparseact.discovery.states import Scale
 from sparseact.discovery.verdicts import Terms, Verdicts, verdicts
@@ -21,8 +22,6 @@ from sparseact.partialled import Partialled
 from sparseact.rules import Selection
 from sparseact.stopping import NoiseTest
 
-# Actions more coherent than this are allowed for in each other before anything is said of them.
-ALIKE = 0.5
 # Of the rewards' standard deviation: the threshold, where none is given.
 SHARE = 0.1
 
@@ -44,6 +43,12 @@ class Discovery:
         Rounds that used it.
     companions : Companions
         The actions it is most coherent with in the held-out rounds.
+    everything : bool array (M,)
+        Whether an action was judged beside all others, for which rounds must be many; otherwise
+        beside those selected and those used much like it.
+    as_many : float
+        Actions that every round uses, if they are as many in all; NaN if not. Then effects are
+        differences from what those do on average that were not selected.
     weights : array (M, 1 + d)
         Effect in the average state, and by how much a unit of each latent changes it.
     terms : Terms
@@ -65,6 +70,8 @@ class Discovery:
     order: Ints
     coverage: Floats
     companions: Companions
+    everything: npt.NDArray[np.bool_]
+    as_many: float
     weights: Floats
     terms: Terms
     n_rounds: int
@@ -137,8 +144,9 @@ def discover(
     -----
     The model is ``r_t = α + ⟨β, z_t⟩ + Σ_j x_tj (μ_j + ⟨w_j, z_t⟩) + ε_t``: a baseline that is
     projected off before any action is scored, and for each action a main effect beside its
-    interactions. Verdicts are of this model, for noise that is independent and of one variance;
-    intervals owe nothing to the selection, which did not see their rounds.
+    interactions. Verdicts are of this model, for noise that is independent; intervals owe nothing
+    to the selection, which did not see their rounds. Where these are many, every action is judged
+    beside all others; where not, effects of actions that were not selected are taken for none.
     """
     if not isinstance(design, KhatriRaoDesign):
         raise TypeError(f"design must be a KhatriRaoDesign, got {type(design).__name__}")
@@ -186,16 +194,13 @@ def discover(
     judged = Partialled(scaled.rounds(held))
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
     alike = companions(judged)
-    told = evidence(judged, y[held], found.support)
-    # What could be said to matter, or to be able to go, must be so beside its near-copies too.
+    told, alone = evidence(judged, y[held], found.support)
+    # What could be said to be able to go must be so beside its near-copies too.
     likely = told.size_interval(np.full(M, terms.alpha / M))[1] < terms.threshold
-    close = {
-        int(j): alike.actions[j][alike.coherence[j] > ALIKE].tolist()
-        for j in np.union1d(found.support, np.flatnonzero(likely))
-    }
-    near = {j: others for j, others in close.items() if others}
-    told = beside(told, judged, y[held], found.support, near)
-    robust = robust_p_values(judged, y[held], found.support, near)
+    beside = beside_alike(told, judged, y[held], found.support, alike, np.flatnonzero(likely))
+    beside = beside_all(beside, judged, y[held], found.support)
+    told = beside.told
+    robust = robust_p_values(judged, y[held], beside.parts, beside.within)
     order = np.zeros(M, dtype=np.intp)
     order[found.support] = np.arange(1, len(found.support) + 1)
     rest = judged.rest_of(y[held])
@@ -208,6 +213,8 @@ def discover(
         order=order,
         coverage=design.coverage,
         companions=alike,
+        everything=beside.everything,
+        as_many=_as_many(design),
         weights=np.column_stack([told.weights[:, 0], scale.slopes(told.weights)]),
         terms=terms,
         n_rounds=T,
@@ -216,9 +223,14 @@ def discover(
         reward_mean=float(y.mean()),
         reward_std=spread,
         explained_by_baseline=1 - left / total,
-        explained_by_actions=(left - told.noise) / total,
+        explained_by_actions=(left - alone.noise) / total,
         stop_reason=found.stop_reason,
     )
+
+
+def _as_many(design: KhatriRaoDesign) -> float:
+    uses = np.asarray(design.activations.sum(axis=1)).ravel()
+    return float(uses[0]) if np.ptp(uses) <= 1e-9 * np.abs(uses).max() else float("nan")
 
 
 def _names(given: Sequence[str] | None, n: int, name: str, what: str) -> tuple[str, ...]:

@@ -10,75 +10,54 @@ agree are not taken for certain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.special
 
-from sparseact.design import Floats, Ints
-from sparseact.discovery.evidence import chunks_left, factor_of
-from sparseact.partialled import Partialled, directions
+from sparseact.design import Floats
+from sparseact.discovery.evidence import EXACT, Regression
+from sparseact.discovery.grams import Part, combined
+from sparseact.partialled import Partialled
 from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
 
 @serial_blas()
 def robust_p_values(
-    design: Partialled,
-    rewards: Floats,
-    selected: Sequence[int] | Ints,
-    near: Mapping[int, Sequence[int]],
+    design: Partialled, rewards: Floats, parts: Sequence[Part], within: Sequence[Regression]
 ) -> Floats:
-    """(m,) of no effect of each selected action, beside the others and those used like it.
+    """(m,) of no effect of each of some actions, beside others.
 
     F tests, each action on its own; 1 where the others leave nothing of a block.
 
     Parameters
     ----------
-    design, rewards, selected, near
-        As of :func:`~sparseact.discovery.evidence.beside`.
+    design : Partialled
+    rewards : array (T,)
+    parts : sequence of m Part
+        What the others leave of each action.
+    within : sequence of m Regression
+        On it and those others at least.
     """
-    chosen = [int(j) for j in selected]
-    named = dict.fromkeys([*chosen, *(i for j in chosen for i in near.get(j, ()))])
-    place = {j: i for i, j in enumerate(named)}
-    d, rest = design.block_size, design.rest_of(rewards)
-    blocks = np.array([*named], dtype=np.intp)
-    factor = factor_of(design, rest, blocks)
-    right, n = factor[:, -1], len(blocks) * d
+    rest = design.rest_of(rewards)
+    return np.array([_p_value(design, rest, *each) for each in zip(parts, within, strict=True)])
 
-    def columns(actions: Sequence[int]) -> Ints:
-        return np.array([place[j] * d + i for j in actions for i in range(d)], dtype=np.intp)
 
-    # What the others leave of every block, orthonormal, in terms of all columns.
-    apart: list[Floats] = []
-    for j in chosen:
-        own, others = columns([j]), columns([k for k in {*chosen, *near.get(j, ())} if k != j])
-        by = directions(factor[:, others])
-        left = np.zeros((n, d))
-        left[own] = np.eye(d)
-        left[others] = -by @ (by.T @ (factor[:, others].T @ factor[:, own]))
-        of_block = factor[:, :n] @ left
-        values, vectors = np.linalg.eigh(of_block.T @ of_block)
-        keep = values > RANK * design.energy[j]
-        apart.append(left @ (vectors[:, keep] / np.sqrt(values[keep])))
-    by = directions(factor[:, :n])
-    fitted = by @ (by.T @ (factor[:, :n].T @ right))
-    spreads = [np.zeros((one.shape[1],) * 2) for one in apart]
-    for part, of_blocks in chunks_left(design, blocks):
-        residual = rest[part] - of_blocks @ fitted
-        for spread, one in zip(spreads, apart, strict=True):
-            rows = of_blocks @ one
-            leverage = np.einsum("td,td->t", rows, rows)
-            rows *= (residual / np.maximum(1 - leverage, RANK))[:, None]
-            spread += rows.T @ rows
-    free, p = design.n_logged - by.shape[1], np.ones(len(chosen))
-    noise = float(right @ right - np.square(factor[:, :n] @ fitted).sum()) / max(free, 1)
-    for i, (one, spread) in enumerate(zip(apart, spreads, strict=True)):
-        variances, axes = np.linalg.eigh(spread)
-        score = axes.T @ (one.T @ (factor[:, :n].T @ right))
-        if len(score) and free > 0 and noise > 0:
-            statistic = np.sum(score**2 / np.maximum(variances, noise))
-            p[i] = scipy.special.fdtrc(len(score), free, statistic / len(score))
-        elif len(score) and noise <= 0:
-            p[i] = float(not score.any())
-    return p
+def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -> float:
+    values, vectors = np.linalg.eigh(part.gram)
+    keep = values > RANK * design.energy[part.blocks[0]]
+    degrees = int(keep.sum())
+    if not degrees or within.free <= 0:
+        return 1.0
+    by = part.coefficients @ (vectors[:, keep] / np.sqrt(values[keep]))
+    rows = combined(design, part.blocks, by)
+    score = rows.T @ rest
+    if within.noise <= EXACT * (rest @ rest):
+        return float(score @ score <= EXACT * (rest @ rest))
+    leverage = np.einsum("td,td->t", rows, rows)
+    rows *= (within.residual / np.maximum(1 - leverage, RANK))[:, None]
+    variances, axes = np.linalg.eigh(rows.T @ rows)
+    least = within.noise / within.free
+    statistic = np.sum((axes.T @ score) ** 2 / np.maximum(variances, least))
+    return float(scipy.special.fdtrc(degrees, within.free, statistic / degrees))

@@ -60,7 +60,7 @@ def _summary(found: Discovery) -> Iterator[str]:
 
 
 def _relevant(found: Discovery) -> Table:
-    table = _table("action", "effect", "interval", "in the average state", "rounds", right=4)
+    table = _table("action", "effect", "interval", "mean where used", "rounds", right=4)
     told = found.verdicts
     chosen = np.flatnonzero(told.verdict == "relevant")
     for j in chosen[np.argsort(found.order[chosen], kind="stable")]:

@@ -17,9 +17,9 @@ def table_of(found: Discovery) -> pl.DataFrame:
     """A row an action.
 
     ``order`` is when it was selected, from 1, and 0 if it was not. ``effect`` is the root mean
-    square over states of what the action adds to the reward, ``mean_effect`` that in the average
-    state, each with simultaneous bounds. ``most_coherent`` are the actions that are used most like
-    it, the closest first, and ``coherence`` how much. The others are those of
+    square over states of what the action adds to the reward, ``mean_effect`` the mean of that in
+    the rounds that used it, each with simultaneous bounds. ``most_coherent`` are the actions that
+    are used most like it, the closest first, and ``coherence`` how much. The others are those of
     :class:`~sparseact.discovery.verdicts.Verdicts`.
     """
     told = found.verdicts

@@ -60,7 +60,7 @@ class Verdicts:
     size, size_low, size_high : arrays (M,)
         Root mean square of the effect over states, and simultaneous bounds on it.
     mean, mean_low, mean_high : arrays (M,)
-        Effect in the average state, likewise.
+        Mean effect in the rounds that used it, likewise.
     detectable : array (M,)
         Smallest effect that would have been found.
     more_uses, more_rounds : arrays (M,)
@@ -129,7 +129,7 @@ def verdicts(
         size=told.size(),
         size_low=low,
         size_high=high,
-        mean=np.where(np.isfinite(told.mean_spread), told.weights[:, 0], np.nan),
+        mean=np.where(np.isfinite(told.mean_spread), told.mean, np.nan),
         mean_low=mean_low,
         mean_high=mean_high,
         detectable=width.found * np.sqrt(told.spread),

@@ -98,7 +98,7 @@ VARIABLES: dict[str, Variable] = {
     "uses": _positive("round", "rounds that used the action"),
     "p_value": Variable("float64", "1", "p-value of no effect, corrected", 0, 1),
     **_range("effect", _positive("reward", "root mean square of the effect over states")),
-    **_range("mean_effect", Variable("float64", "reward", "effect in the average state")),
+    **_range("mean_effect", Variable("float64", "reward", "mean effect where it was used")),
     "detectable_effect": _positive("reward", "smallest effect that would have been found"),
     "more_uses": _positive("round", "further rounds with the action that would settle it"),
     "more_rounds": _positive("round", "further rounds, as they are logged, that would settle it"),
