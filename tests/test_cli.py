@@ -184,6 +184,46 @@ def test_help_has_examples():
     assert Settings(**keys)
 
 
+def test_options_are_those_of_a_configuration(tmp_path):
+    path = tmp_path / "log.csv"
+    write_log(example_log(3000, 20, 2, text=True).log, path)
+    (tmp_path / "tools.txt").write_text("\n".join(f"tool_{j:03d}" for j in range(25)))
+    config = {
+        "path": str(path),
+        "text": "request",
+        "encoder": {"dimensions": 3, "seed": 5},
+        "separator": ";",
+        "catalogue": str(tmp_path / "tools.txt"),
+        "power": 0.9,
+        "missing": "drop",
+        "baseline": "squares",
+    }
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump({"discover": config}))
+    by_file = run("discover", "--config", tmp_path / "my.yaml", "--json")
+    config["encoder"]["dimensions"] = 7
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump({"discover": config}))
+    both = run("discover", "--config", tmp_path / "my.yaml", "--dimensions", 3, "--json")
+    assert both.output == by_file.output
+    assert json.loads(by_file.output)["log"]["latents"] == [
+        "request[0]",
+        "request[1]",
+        "request[2]",
+    ]
+    by_options = run(
+        *("discover", path, "--text", "request", "--dimensions", 3, "--separator", ";"),
+        *("--catalogue", tmp_path / "tools.txt", "--power", 0.9, "--missing", "drop"),
+        *("--baseline", "squares", "--json"),
+    )
+    told, same = json.loads(by_options.output), json.loads(by_file.output)
+    assert told["terms"] == same["terms"]
+    assert len(told["actions"]) == len(same["actions"]) == 25
+    stateless = run("discover", path, "--no-state", "--json")
+    assert json.loads(stateless.output)["log"]["latents"] == ["no state"]
+    contradicted = run("discover", path, "--no-state", "--text", "request")
+    assert "--no-state says that there is neither" in contradicted.output
+    assert contradicted.exit_code == 2
+
+
 def test_what_is_shown_fits_80_columns(log, found):
     done = run("discover", log[0], "--latents", "z*", "--threshold", 0.5, "--all")
     assert done.exit_code == 0, done.output
@@ -231,12 +271,12 @@ def test_options_override_the_configuration(log, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["LOG"], 2, "give --latents, the columns of the state, or --text, the column of the"),
+        (["LOG"], 2, "give --latents, the columns of the state, --text, the column of the"),
         (["--latents", "z*"], 2, "give the file of the log: sparseact discover LOG"),
-        (["LOG", "--latents", "z*", "--alpha", "3"], 2, "--alpha: Input should be less than 1"),
-        (["LOG", "--latents", "z*", "--held-out", "0"], 2, "--held-out: Input should be greater"),
+        (["LOG", "--latents", "z*", "--alpha", "3"], 2, "--alpha: must be less than 1"),
+        (["LOG", "--latents", "z*", "--held-out", "0"], 2, "--held-out: must be greater"),
         (["LOG", "--latents", "z*", "--most", "x"], 2, "Invalid value for '--most'"),
-        (["LOG", "--latents", "z*", "--text", "t"], 2, "give either latents (columns) or text"),
+        (["LOG", "--latents", "z*", "--text", "t"], 2, "give either latents (columns; none,"),
         (["LOG", "--latents", "q*"], 1, "log.parquet has no column like 'q*'; it has: reward,"),
         (["nothing.csv", "--latents", "q*"], 1, "there is no file nothing.csv"),
         (["LOG", "--latents", "z*", "--output", "a.txt"], 2, "a.txt must have one of the suffixes"),
@@ -259,7 +299,7 @@ def test_what_cannot_be_done_is_one_sentence(log, arguments, code, message):
         ("label: mine\n", "my.yaml must have a section 'discover'"),
         ("discover: 3\n", "my.yaml must have a section 'discover'"),
         ("discover:\n  text: a\n  treshold: 1\n", "discover.treshold: unknown key"),
-        ("discover:\n  text: a\n  power: 2\n", "discover.power: Input should be less than 1"),
+        ("discover:\n  text: a\n  power: 2\n", "discover.power: must be less than 1"),
     ],
 )
 def test_what_is_wrong_with_a_configuration_is_said(log, tmp_path, text, message):

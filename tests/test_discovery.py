@@ -13,7 +13,7 @@ from sparseact.discovery.companions import Companions, companions
 from sparseact.discovery.evidence import detectable, evidence, noncentrality
 from sparseact.discovery.grams import combined
 from sparseact.discovery.judge import discover
-from sparseact.discovery.robust import robust_p_values
+from sparseact.discovery.robust import left_over, robust_p_values
 from sparseact.discovery.states import Scale
 from sparseact.partialled import Partialled
 
@@ -403,6 +403,38 @@ def test_error_is_controlled_over_all_actions(reward):
         verdict = discover(design, rewards, alpha=0.1, seed=trial).verdicts.verdict
         wrong += (verdict == "relevant").any()
     assert wrong <= scipy.stats.binom.ppf(0.9999, 150, 0.1)
+
+
+def test_a_baseline_that_bends_is_told_and_allowed_for():
+    rng = np.random.default_rng(3)
+    states = rng.standard_normal((6000, 2)) * [1, 5] + [0, 20]
+    used = rng.random((6000, 20)) < 0.1
+    used[:, 7] = rng.random(6000) < np.where(np.abs(states[:, 0]) > 1.2, 0.5, 0.05)
+    noise = 0.5 * rng.standard_normal(6000)
+    straight = states @ [0.5, -0.2] + used[:, 0] + noise
+    design = KhatriRaoDesign(states, sp.csr_array(used * 1.0))
+    assert discover(design, straight).bend > 0.01
+    bent = straight + 0.5 * states[:, 0] ** 2
+    found = discover(design, bent)
+    assert found.bend < 1e-9
+    assert found.verdicts.verdict[7] == "relevant"  # for the bend
+    allowed = discover(design, bent, baseline="squares")
+    assert np.isnan(allowed.bend)
+    assert allowed.named("relevant") == ["0"]
+
+
+def test_a_score_test_of_the_baseline_has_its_level():
+    latents, used, rewards = made(0, n_rounds=800)
+    design = partialled(latents, used)
+    rng = np.random.default_rng(1)
+    squares, spread = ((latents - latents.mean(axis=0)) ** 2), 0.2 + np.abs(latents[:, 0])
+    rejected = 0
+    for _ in range(1000):
+        noise = spread * rng.standard_normal(800)  # of unequal size
+        _, within = evidence(design, rewards + noise, [1, 4])
+        rejected += left_over(design, within, squares) < 0.05
+    low, high = scipy.stats.binom.ppf([1e-4, 0.9999], 1000, 0.05)
+    assert 0.4 * low <= rejected <= 1.3 * high
 
 
 def test_a_tool_used_along_with_many_weak_ones_does_not_stand_for_them():

@@ -17,7 +17,7 @@ def test_settings_have_the_defaults_of_discover():
     assert found == Settings(**GOOD)
     parameters = inspect.signature(discover).parameters
     shared = parameters.keys() & Settings.model_fields.keys()
-    assert shared == {"threshold", "alpha", "power", "held_out", "most", "seed"}
+    assert shared == {"threshold", "alpha", "power", "held_out", "most", "baseline", "seed"}
     for name in shared:
         assert getattr(found, name) == parameters[name].default
 
@@ -42,11 +42,13 @@ def test_an_encoder_is_the_built_in_one_or_a_hook():
         ),
         (
             {"path": "a"},
-            "discover: give either latents (columns) or text (the column of the request)",
+            "discover: give either latents (columns; none, if there is no state) or text (the "
+            "column of the request)",
         ),
         (
             GOOD | TEXT,
-            "discover: give either latents (columns) or text (the column of the request)",
+            "discover: give either latents (columns; none, if there is no state) or text (the "
+            "column of the request)",
         ),
         (GOOD | {"encoder": "a:b"}, "discover: encoder goes with text, not with latents"),
         (
@@ -57,9 +59,9 @@ def test_an_encoder_is_the_built_in_one_or_a_hook():
             GOOD | {"latents": ["z", "reward"]},
             "discover: column 'reward' cannot be a state: it is what is explained",
         ),
-        (GOOD | {"latents": "z*"}, "discover.latents: Input should be a valid list (got 'z*')"),
-        (GOOD | {"alpha": 1}, "discover.alpha: Input should be less than 1 (got 1)"),
-        (GOOD | {"most": 0}, "discover.most: Input should be greater than or equal to 1 (got 0)"),
+        (GOOD | {"latents": "z*"}, "discover.latents: must be a valid list (got 'z*')"),
+        (GOOD | {"alpha": 1}, "discover.alpha: must be less than 1 (got 1)"),
+        (GOOD | {"most": 0}, "discover.most: must be greater than or equal to 1 (got 0)"),
         (
             TEXT | {"encoder": "embed"},
             "discover.encoder: must name a function as package.module:function (got 'embed')",
@@ -71,7 +73,7 @@ def test_an_encoder_is_the_built_in_one_or_a_hook():
         ),
         (
             TEXT | {"encoder": {"seed": -1}},
-            "discover.encoder.seed: Input should be greater than or equal to 0 (got -1)",
+            "discover.encoder.seed: must be greater than or equal to 0 (got -1)",
         ),
         (TEXT | {"encoder": 5}, "discover.encoder: must be a section with keys of its own"),
         (["a"], "discover: must be a section with keys of its own"),

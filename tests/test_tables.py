@@ -175,6 +175,43 @@ def test_true_and_false_are_rewards(tmp_path, suffix):
     np.testing.assert_array_equal(read(path).rewards, log["reward"].to_numpy())
 
 
+def test_rounds_that_lack_a_value_are_left_out_if_asked(tmp_path, caplog):
+    log = made()
+    row = pl.int_range(pl.len())
+    lacking = log.with_columns(
+        reward=pl.when(row % 7 > 0).then(pl.col("reward")),
+        z2=pl.when(row % 11 > 0).then(pl.col("z2")),
+    )
+    path = written(lacking, tmp_path / "log.parquet")
+    whole = written(log.filter((row % 7 > 0) & (row % 11 > 0)), tmp_path / "whole.parquet")
+    same(read(path, missing="drop"), read(whole))
+    assert caplog.messages == ["89 of 400 rounds lack a value: left out"]
+
+
+def test_commas_between_ids_are_doubted(tmp_path, caplog):
+    path = tmp_path / "log.csv"
+    path.write_text('reward,actions,z1\n1,"a,b",1\n2,b,2\n3,"a,c",3\n')
+    assert read(path).names == ("a,b", "a,c", "b")
+    assert "set separator: ','" in caplog.text
+    caplog.clear()
+    assert read(path, separator=",").names == ("a", "b", "c")
+    assert not caplog.records
+
+
+def test_a_log_without_a_state_has_effects_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    used = rng.integers(0, 6, 1000)
+    log = pl.DataFrame({"reward": (used == 2) + 0.1 * rng.standard_normal(1000), "actions": used})
+    path = written(log, tmp_path / "log.csv")
+    found = discover_log(Settings(path=path, latents=[]))
+    assert found.named("relevant") == ["2"]
+    assert found.latent_names == ("no state",)
+    means = [log.filter(pl.col("actions") == j)["reward"].mean() for j in range(6)]
+    rest = np.mean([means[j] for j in range(6) if j != 2])
+    assert found.verdicts.mean[2] == pytest.approx(means[2] - rest, abs=0.02)
+    np.testing.assert_array_equal(found.weights[:, 1], 0)
+
+
 def test_vectors_are_latents(tmp_path):
     log = made()
     both = log.select("z1", "z2").to_numpy()
@@ -279,14 +316,14 @@ def refused(path, **changed):
         (
             GOOD.replace("1.5", ""),
             {},
-            "FILE, row 2, column 'z1': no value, as in 1 of 3 rounds; fill them in or leave these "
-            "rounds out",
+            "FILE, row 2, column 'z1': no value, as in 1 of 3 rounds; fill them in, or leave these "
+            "rounds out: missing: drop",
         ),
         (
             GOOD.replace("0.5,,", "nan,,").replace("\n1,", "\nNaN,"),
             {},
-            "FILE, row 1, column 'reward': no value, as in 2 of 3 rounds; fill them in or leave "
-            "these rounds out",
+            "FILE, row 1, column 'reward': no value, as in 2 of 3 rounds; fill them in, or leave "
+            "these rounds out: missing: drop",
         ),
         (
             GOOD.replace("1.5", "-inf"),
@@ -307,6 +344,27 @@ def refused(path, **changed):
             "reward,actions,z1\n2,a,1\n2,b,2\n",
             {},
             "FILE, column 'reward': rewards must differ, all 2 are 2",
+        ),
+        (
+            "reward,actions,z1\n1,,1\n,a,2\n3,b,\n4,,2\n",
+            {"missing": "drop"},
+            "FILE, column 'actions': no round used an action",
+        ),
+        (
+            "reward,actions,z1\n,a,1\n2,b,\n",
+            {"missing": "drop"},
+            "FILE: no round has a reward and a whole state",
+        ),
+        (
+            "reward,actions,z1\n1,b,1\n2,\"['a', 'b']\",2\n",
+            {},
+            "FILE, row 2, column 'actions': \"['a', 'b']\" looks like a list: write the ids with "
+            "';' between them, or, if that is one id, set separator: null",
+        ),
+        (
+            "reward;actions;z1\n1;b;1\n",
+            {},
+            "FILE: its header has semicolons, no commas: write its fields with commas between them",
         ),
         (
             "reward,actions,z1\n1,,1\n2,;,2\n",
@@ -376,8 +434,8 @@ def test_what_is_wrong_with_text_is_said(tmp_path, text, changed, message):
         ),
         (
             [{"reward": 1, "actions": ["a"], "z": 1}, {"reward": 2, "actions": ["a"]}],
-            "FILE, row 2, column 'z': no value, as in 1 of 2 rounds; fill them in or leave these "
-            "rounds out",
+            "FILE, row 2, column 'z': no value, as in 1 of 2 rounds; fill them in, or leave these "
+            "rounds out: missing: drop",
         ),
     ],
 )

@@ -87,7 +87,7 @@ def _explain(error: Any, path: str, unknown: str, allowed: Callable[[str], str])
     given = error["input"]
     if error["type"] == "string_pattern_mismatch":
         return f"{path}: {allowed(path)} (got {shown(given)})"
-    message = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     got = "" if isinstance(given, dict | list) and given else f" (got {shown(given)})"
     return f"{path}: {message}{got}"
 

@@ -88,18 +88,14 @@ def _explore(found: Discovery) -> tuple[Explore, ...]:
 
 def _apart(found: Discovery) -> tuple[Apart, ...]:
     """Each pair once."""
-    told, alike = found.verdicts, found.companions
-    confounded = np.flatnonzero((told.reason == "confounded") & (alike.actions[:, 0] >= 0))
-    order = np.argsort(-alike.coherence[confounded, 0], kind="stable")
-    pairs: dict[frozenset[int], Apart] = {}
-    for j in confounded[order].tolist():
-        other = int(alike.actions[j, 0])
-        if len(pairs) < NAMED and np.isfinite(told.more_uses[j]):
-            pair = Apart(
-                found.names[j],
-                found.names[other],
-                int(told.more_uses[j]),
-                float(alike.coherence[j, 0]),
-            )
-            pairs.setdefault(frozenset((j, other)), pair)
+    told, coherence = found.verdicts, found.companions.coherence
+    confounded = [
+        j for j in np.flatnonzero(told.reason == "confounded").tolist() if found.partner(j)
+    ]
+    pairs: dict[frozenset[str], Apart] = {}
+    for j in sorted(confounded, key=lambda j: -coherence[j, 0]):
+        one, other, uses = found.names[j], found.partner(j), told.more_uses[j]
+        if len(pairs) < NAMED and np.isfinite(uses):
+            apart = Apart(one, other, int(uses), float(coherence[j, 0]))
+            pairs.setdefault(frozenset((one, other)), apart)
     return tuple(pairs.values())

@@ -43,12 +43,15 @@ class Beside(NamedTuple):
         On it and what is allowed for in it.
     everything : bool array (M,)
         The actions in which all others were allowed for.
+    whole : Regression
+        On all that was allowed for in any.
     """
 
     told: Evidence
     parts: tuple[Part, ...]
     within: tuple[Regression, ...]
     everything: npt.NDArray[np.bool_]
+    whole: Regression
 
 
 @serial_blas()
@@ -95,6 +98,7 @@ def beside_alike(
         tuple(parts),
         (within,) * len(parts),
         np.zeros(design.n_blocks, dtype=np.bool_),
+        within,
     )
 
 
@@ -188,6 +192,7 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
         tuple(parts),
         tuple(regressions),
         everything,
+        within,
     )
 
 

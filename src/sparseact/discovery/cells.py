@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -9,6 +11,8 @@ import polars as pl
 from sparseact.arguments import LARGEST
 from sparseact.design import Floats, Ints
 from sparseact.discovery.pieces import Piece
+
+_log = logging.getLogger(__name__)
 
 # What stands for an empty slot where actions are numbers.
 NONE = "-1"
@@ -110,6 +114,7 @@ def used(
     if isinstance(values.dtype, pl.List):
         lists = values.cast(pl.List(pl.String))
     elif separator is not None and not inner.is_integer():
+        _doubt(piece, values, separator)
         lists = values.cast(pl.String).str.split(separator)
     else:
         lists = values.cast(pl.String)
@@ -126,6 +131,29 @@ def used(
         piece.refuse(column, f"{name} is not an action of the catalogue", row)
     counts = np.bincount(uses["round"].to_numpy(), minlength=len(lists))
     return counts, codes.to_physical().cast(pl.Int32).to_numpy()
+
+
+def _doubt(piece: Piece, values: pl.Series, separator: str) -> None:
+    """Refuse texts that are lists of another kind than ids between separators."""
+    texts = values.cast(pl.String).str.strip_chars()
+    listed = (texts.str.starts_with("[") & texts.str.ends_with("]")).arg_true()
+    if len(listed):
+        row = int(listed[0])
+        piece.refuse(
+            values.name,
+            f"{_short(texts[row])} looks like a list: write the ids with {separator!r} between "
+            "them, or, if that is one id, set separator: null",
+            row,
+        )
+    if piece.start == 0 and separator != ",":
+        commas = texts.str.contains(",", literal=True).sum() or 0
+        if 2 * commas > len(texts) and not texts.str.contains(separator, literal=True).any():
+            _log.warning(
+                "%s, column %r: commas are taken for parts of ids; if they are between ids, set "
+                "separator: ','",
+                piece.path,
+                values.name,
+            )
 
 
 def _kind(dtype: pl.DataType) -> str:

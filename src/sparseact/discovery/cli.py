@@ -51,11 +51,13 @@ A configuration file holds the same, and more:
       seed: 0
       rounds: 20000       # that it is fitted on
     catalogue: tools.txt  # all actions there are, one a line
+    missing: refuse       # or drop: rounds without a reward or state
     threshold: 0.1
     alpha: 0.05
     power: 0.8
     held_out: 0.5
     most: 50
+    baseline: linear      # or squares: of the state, beside
     seed: 0"""
 )
 @click.argument("log", required=False)
@@ -63,6 +65,20 @@ A configuration file holds the same, and more:
 @click.option("--actions", help="Column of the actions that were used.  [default: actions]")
 @click.option("--latents", multiple=True, help="Columns of the state, or a pattern; repeatable.")
 @click.option("--text", help="Instead of latents: the column of the request.")
+@click.option("--no-state", is_flag=True, help="The log has no state.")
+@click.option("--separator", help="Of several ids in one text.  [default: ;]")
+@click.option("--dimensions", type=int, help="Of the state that a text becomes.  [default: 16]")
+@click.option("--catalogue", type=click.Path(), help="Text file of all actions, one a line.")
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "drop"]),
+    help="Rounds without a reward or state.  [default: refuse]",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice(["linear", "squares"]),
+    help="What a state is worth by itself.  [default: linear]",
+)
 @click.option("--config", type=click.Path(), help="YAML file; options override it.")
 @click.option(
     "--threshold",
@@ -71,6 +87,7 @@ A configuration file holds the same, and more:
     "reward's standard deviation]",
 )
 @click.option("--alpha", type=float, help="Error allowed, over all actions.  [default: 0.05]")
+@click.option("--power", type=float, help="That advice is meant for.  [default: 0.8]")
 @click.option("--held-out", type=float, help="Share of rounds to judge on.  [default: 0.5]")
 @click.option("--most", type=int, help="Actions to select at most.  [default: 50]")
 @click.option("--seed", type=int, help="Of the rounds that are held out.  [default: 0]")
@@ -83,6 +100,8 @@ def discover(
     as_json: bool,
     output: str | None,
     everything: bool,
+    no_state: bool,
+    dimensions: int | None,
     **options: Any,
 ) -> None:
     """Judge every action of LOG: relevant, prunable or undetermined.
@@ -90,11 +109,13 @@ def discover(
     LOG is a Parquet, CSV, JSON-lines (.jsonl, .ndjson) or netCDF (.nc) file with a row a round:
     its reward, the actions that were used, and the state before, as numbers or as a text.
     """
-    options["latents"] = [*options["latents"]]
-    given = {
-        key: value for key, value in {"path": log, **options}.items() if value not in (None, [])
-    }
-    settings = _settings(config, given)
+    options["latents"] = [*options["latents"]] or None
+    given = {key: value for key, value in {"path": log, **options}.items() if value is not None}
+    if no_state:
+        if given.keys() & {"latents", "text"}:
+            raise _Misuse("--no-state says that there is neither --latents nor --text")
+        given["latents"] = []
+    settings = _settings(config, given, dimensions)
     if output is not None:
         _check_output(output, (".csv", ".parquet"))
 
@@ -121,7 +142,7 @@ def discover(
         show(found, Console(markup=False, highlight=False, emoji=False), everything=everything)
 
 
-def _settings(config: str | None, given: Mapping[str, Any]) -> Settings:
+def _settings(config: str | None, given: Mapping[str, Any], dimensions: int | None) -> Settings:
     """The section of a configuration file, with the options that were given over it."""
     section = {} if config is None else _section(config)
     other = {"latents": ("text", "encoder"), "text": ("latents",)}
@@ -131,12 +152,18 @@ def _settings(config: str | None, given: Mapping[str, Any]) -> Settings:
         raise _Misuse("give the file of the log: sparseact discover LOG")
     if not asked.keys() & {"latents", "text"}:
         raise _Misuse(
-            "give --latents, the columns of the state, or --text, the column of the request"
+            "give --latents, the columns of the state, --text, the column of the request, or "
+            "--no-state"
         )
+    if dimensions is not None:
+        if isinstance(asked.get("encoder", {}), str):
+            raise _Misuse("--dimensions are of the built-in encoder, the configuration has another")
+        asked["encoder"] = {**asked.get("encoder", {}), "dimensions": dimensions}
     try:
         return settings_of(asked)
     except ConfigError as error:
         message = str(error)
+    message = message.replace("discover.encoder.dimensions", "--dimensions")
     for key in given:
         message = message.replace(f"discover.{key}", f"--{key.replace('_', '-')}")
     raise _Misuse(message)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.discovery.beside import beside_alike, beside_all
+from sparseact.discovery.beside import ALIKE, beside_alike, beside_all
 from sparseact.discovery.companions import Companions, companions
 from sparseact.discovery.evidence import evidence
-from sparseact.discovery.robust import robust_p_values
+from sparseact.discovery.robust import left_over, robust_p_values
+from sparseact.discovery.settings import BASELINES, Baseline
 from sparseact.discovery.states import Scale
 from sparseact.discovery.verdicts import Terms, Verdicts, verdicts
 from sparseact.omp import block_omp
@@ -60,6 +61,9 @@ class Discovery:
     explained_by_baseline, explained_by_actions : float
         Shares of the held-out rewards' variance: by the states alone, and by the selected actions
         beside them.
+    bend : float
+        p-value of a baseline that is linear in the state, against squares beside; NaN where they
+        are allowed for.
     stop_reason : str
         Why no more actions were selected (:class:`~sparseact.BlockOMPResult`).
     """
@@ -81,7 +85,15 @@ class Discovery:
     reward_std: float
     explained_by_baseline: float
     explained_by_actions: float
+    bend: float
     stop_reason: str
+
+    def partner(self, j: int) -> str:
+        """The action that an action is confounded with; empty if it is not, or if with several."""
+        if self.verdicts.reason[j] != "confounded" or not self.companions.actions.size:
+            return ""
+        alike = self.companions.coherence[j, 0] > ALIKE
+        return self.names[self.companions.actions[j, 0]] if alike else ""
 
     def named(self, verdict: str) -> list[str]:
         """Names of the actions with a verdict: the relevant in the order of selection."""
@@ -101,6 +113,7 @@ def discover(
     held_out: float = 0.5,
     most: int = 50,
     selection: Selection = "whitened",
+    baseline: Baseline = "linear",
     seed: int = 0,
 ) -> Discovery:
     """Which actions matter, which can go, and which the log cannot tell.
@@ -129,6 +142,9 @@ def discover(
         Actions that are selected at most.
     selection : {"whitened", "correlation", "least_squares"}
         See :func:`~sparseact.block_omp`.
+    baseline : {"linear", "squares"}
+        What rewards are whatever the actions: linear in the state, or with the square of each
+        latent beside.
     seed : int
         Of the rounds that are held out.
 
@@ -171,6 +187,9 @@ def discover(
 
     scale = Scale.of(design.latents)
     states = scale.augmented(design.latents)
+    if baseline not in BASELINES:
+        raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
+    squares = _squares(design.latents)
     d = states.shape[1]
     if min(n_held, T - n_held) < 4 * d:
         raise ValueError(
@@ -181,7 +200,7 @@ def discover(
     held[np.random.default_rng(integer(seed, "seed", 0)).permutation(T)[:n_held]] = True
 
     scaled = KhatriRaoDesign._of(states, design.activations)
-    own = Partialled(scaled.rounds(~held))
+    own = _beside_baseline(scaled, squares, ~held, baseline)
     _log.info("selecting on %d rounds of %d actions", own.n_rounds, M)
     found = block_omp(
         own,
@@ -191,7 +210,7 @@ def discover(
         stopping=NoiseTest(terms.alpha),
     )
     del own
-    judged = Partialled(scaled.rounds(held))
+    judged = _beside_baseline(scaled, squares, held, baseline)
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
     alike = companions(judged)
     told, alone = evidence(judged, y[held], found.support)
@@ -224,8 +243,25 @@ def discover(
         reward_std=spread,
         explained_by_baseline=1 - left / total,
         explained_by_actions=(left - alone.noise) / total,
+        bend=left_over(judged, beside.whole, squares[held]) if baseline == "linear" else np.nan,
         stop_reason=found.stop_reason,
     )
+
+
+def _beside_baseline(
+    design: KhatriRaoDesign, squares: Floats, which: npt.NDArray[np.bool_], baseline: Baseline
+) -> Partialled:
+    """Some of the rounds, with their baseline taken off."""
+    rounds = design.rounds(which)
+    if baseline == "linear":
+        return Partialled(rounds)
+    return Partialled(rounds, np.column_stack([rounds.latents, squares[which]]))
+
+
+def _squares(latents: Floats) -> Floats:
+    """(T, d) of each latent, less its mean, in terms of its variance."""
+    spread = np.maximum(latents.std(axis=0), np.finfo(np.float64).tiny)
+    return np.asarray(((latents - latents.mean(axis=0)) / spread) ** 2)
 
 
 def _as_many(design: KhatriRaoDesign) -> float:

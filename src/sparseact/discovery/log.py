@@ -24,6 +24,9 @@ from sparseact.discovery.tables import Table, open_table
 # Rounds that are read at a time.
 AT_A_TIME = 2**15
 
+# What stands for a state, of which there is none: nothing that differs.
+_STATELESS = "no state"
+
 Encode = Callable[[list[str]], Floats]
 Progress = Callable[[int], None]
 
@@ -78,6 +81,7 @@ def discover_log(settings: Settings, progress: Progress | None = None) -> Discov
             power=settings.power,
             held_out=settings.held_out,
             most=settings.most,
+            baseline=settings.baseline,
             seed=settings.seed,
         )
     except ValueError as error:
@@ -108,7 +112,7 @@ def read_log(
     for column in (settings.reward, settings.actions):
         table.require(column)
     states = _States(table, settings, rounds_at_a_time)
-    rewards, latents = Rows([settings.reward]), Rows(states.columns)
+    rewards, latents = Rows([settings.reward]), Rows(states.columns or [_STATELESS])
     counts, codes = [], []
     columns = [settings.reward, settings.actions, *states.columns]
     n_rounds = 0
@@ -121,21 +125,30 @@ def read_log(
         n_rounds += len(piece.frame)
         if progress is not None:
             progress(n_rounds)
-    y = rewards.joined(table.path)[:, 0]
+    dropping = settings.missing == "drop"
+    y = rewards.joined(table.path, missing=dropping)[:, 0]
+    z = latents.joined(table.path, missing=dropping)
+    whole = ~(np.isnan(y) | np.isnan(z).any(axis=1))
+    y, z = y[whole], z[whole]
+    if not len(y):
+        raise LogError(f"{table.path}: no round has a reward and a whole state")
     if y.min() == y.max():
         raise LogError(
             f"{table.path}, column {settings.reward!r}: rewards must differ, all {len(y)} are "
             f"{y[0]:g}"
         )
     ordered, place = names.ordered()
-    if not ordered:
-        raise LogError(f"{table.path}, column {settings.actions!r}: no round used an action")
     used = _activations(np.concatenate(counts), place[np.concatenate(codes)], len(ordered))
-    _log.info("%d rounds, %d actions, %d uses", n_rounds, len(ordered), used.nnz)
+    if len(y) < n_rounds:
+        _log.warning("%d of %d rounds lack a value: left out", n_rounds - len(y), n_rounds)
+        used = used[whole]
+    if not used.nnz:
+        raise LogError(f"{table.path}, column {settings.actions!r}: no round used an action")
+    _log.info("%d rounds, %d actions, %d uses", len(y), len(ordered), used.nnz)
     return Log(
         names=ordered,
         activations=used,
-        latents=latents.joined(table.path),
+        latents=z,
         latent_names=states.names(latents.widths),
         rewards=y,
     )
@@ -175,6 +188,8 @@ class _States:
 
     def of(self, piece: Piece) -> Iterator[Floats]:
         """(n, w) of each column."""
+        if not self.columns:
+            return iter([np.zeros((len(piece.frame), 1))])
         if self._text is None:
             return (cells.numbers(piece, column) for column in self.columns)
         return iter([self._encode(cells.texts(piece, self._text))])
@@ -183,7 +198,7 @@ class _States:
         """(d,) the name of a column, or of its places where it holds vectors."""
         return tuple(
             column if width == 1 else f"{column}[{place}]"
-            for column, width in zip(self.columns, widths, strict=True)
+            for column, width in zip(self.columns or [_STATELESS], widths, strict=True)
             for place in range(width)
         )
 

@@ -61,3 +61,26 @@ def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -
     least = within.noise / within.free
     statistic = np.sum((axes.T @ score) ** 2 / np.maximum(variances, least))
     return float(scipy.special.fdtrc(degrees, within.free, statistic / degrees))
+
+
+@serial_blas()
+def left_over(design: Partialled, within: Regression, columns: Floats) -> float:
+    """p-value of no effect of further columns (T, c) of the baseline.
+
+    A score test with the residuals' own variances, for many rounds. The columns are taken as the
+    baseline leaves them: that the actions explain some of them too makes it cautious.
+
+    Parameters
+    ----------
+    design : Partialled
+    within : Regression
+        Without the columns.
+    columns : array (T, c)
+    """
+    left = design.rest_of(columns.T).T
+    energy = np.square(left).sum(axis=0)
+    left = left[:, energy > RANK * np.square(columns).sum(axis=0)] * within.residual[:, None]
+    values, vectors = np.linalg.eigh(left.T @ left)
+    keep = values > RANK * values.max(initial=0.0)
+    score = left.sum(axis=0) @ vectors[:, keep]
+    return float(scipy.special.chdtrc(max(int(keep.sum()), 1), np.sum(score**2 / values[keep])))

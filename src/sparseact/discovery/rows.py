@@ -38,21 +38,29 @@ class Rows:
         self._n_rounds += len(parts[0])
         self._pieces.append(np.concatenate(parts, axis=1))
 
-    def joined(self, path: str) -> Floats:
+    def joined(self, path: str, *, missing: bool = False) -> Floats:
         """(T, d) all of them, which are forgotten as they are joined.
+
+        Parameters
+        ----------
+        path : str
+            Of the log.
+        missing : bool
+            Whether some of them may be missing: NaN.
 
         Raises
         ------
         LogError
-            If there are missing numbers: how many, and in which row first.
+            If there are missing numbers that may not be: how many, and in which row first.
         """
-        for column, missing, first in zip(self._columns, self._missing, self._first, strict=True):
-            if missing == self._n_rounds:
+        for column, n, first in zip(self._columns, self._missing, self._first, strict=True):
+            if n == self._n_rounds:
                 raise LogError(f"{path}, column {column!r}: no round has a value")
-            if missing:
+            if n and not missing:
                 raise LogError(
-                    f"{path}, row {first}, column {column!r}: no value, as in {missing} of "
-                    f"{self._n_rounds} rounds; fill them in or leave these rounds out"
+                    f"{path}, row {first}, column {column!r}: no value, as in {n} of "
+                    f"{self._n_rounds} rounds; fill them in, or leave these rounds out: "
+                    "missing: drop"
                 )
         whole = np.empty((self._n_rounds, sum(self.widths)))
         end = self._n_rounds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -13,6 +13,9 @@ _UNKNOWN = "unknown key; `sparseact discover --help` explains those there are"
 _TAGS = ("built-in encoder", "hook")
 _HOOK = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
+# What the rewards of a state are, whatever the actions.
+Baseline = Literal["linear", "squares"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -58,7 +61,8 @@ class Settings(_Model):
     separator : str, optional
         Of several ids in one text; None if a text is one id.
     latents : list of str, optional
-        The columns of the latent state, or patterns of their names such as ``z*``.
+        The columns of the latent state, or patterns of their names such as ``z*``. None at all, if
+        the log has no state: then an action has one effect, whatever the state.
     text : str, optional
         Instead of latents: the column of the request, which ``encoder`` makes a state of.
     encoder : Words or str
@@ -66,7 +70,9 @@ class Settings(_Model):
     catalogue : str, optional
         A text file with an action that is known a line: others are an error, and those that are
         never used are judged too.
-    threshold, alpha, power, held_out, most, seed
+    missing : {"refuse", "drop"}
+        What is done about rounds without a reward or a part of their state.
+    threshold, alpha, power, held_out, most, baseline, seed
         As in :func:`~sparseact.discovery.judge.discover`.
     """
 
@@ -74,21 +80,26 @@ class Settings(_Model):
     reward: Name = "reward"
     actions: Name = "actions"
     separator: Name | None = ";"
-    latents: Annotated[list[Name], Field(min_length=1)] | None = None
+    latents: list[Name] | None = None
     text: Name | None = None
     encoder: Encoder = Words()
     catalogue: Name | None = None
+    missing: Literal["refuse", "drop"] = "refuse"
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     alpha: Share = 0.05
     power: Share = 0.8
     held_out: Share = 0.5
     most: Annotated[int, Field(ge=1, le=10_000)] = 50
+    baseline: Baseline = "linear"
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
         if (self.latents is None) == (self.text is None):
-            raise ValueError("give either latents (columns) or text (the column of the request)")
+            raise ValueError(
+                "give either latents (columns; none, if there is no state) or text (the column of "
+                "the request)"
+            )
         if self.text is None and "encoder" in self.model_fields_set:
             raise ValueError("encoder goes with text, not with latents")
         if self.reward == self.actions:

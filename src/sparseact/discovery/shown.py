@@ -14,6 +14,8 @@ from sparseact.discovery.judge import Discovery
 
 # Undetermined actions that are shown.
 _SHOWN = 10
+# More rounds than this are not told by their number.
+_MANY = 10**9
 # Actions and pairs that a sentence of advice names.
 _NAMED = 3
 
@@ -50,13 +52,32 @@ def show(found: Discovery, console: Console, *, everything: bool = False) -> Non
 
 
 def _summary(found: Discovery) -> Iterator[str]:
+    selected, everything = int((found.order > 0).sum()), int(found.everything.sum())
+    if everything == len(found.names):
+        beside = "each beside all others"
+    elif everything:
+        beside = f"{everything:,} beside all others, the rest beside those selected or alike"
+    else:
+        beside = "each beside those selected or used like it"
+    explained = f"the states explain {_percent(found.explained_by_baseline)}"
+    if selected:
+        actions = "the selected action" if selected == 1 else f"the {selected} selected actions"
+        explained += f", {actions} {_percent(found.explained_by_actions)} more"
     yield (
         f"{found.n_rounds:,} rounds of {len(found.names):,} actions, judged on "
-        f"{found.n_held_out:,} that selection did not see. Of the reward's variance there the "
-        f"states explain {_percent(found.explained_by_baseline)}, the "
-        f"{(found.order > 0).sum()} selected actions {_percent(found.explained_by_actions)} more. "
-        f"Noise: {found.noise_std:.3g}."
+        f"{found.n_held_out:,} that selection did not see, {beside}. Of the reward's variance "
+        f"there {explained}. Noise: {found.noise_std:.3g}."
     )
+    if np.isfinite(found.as_many):
+        yield (
+            f"Every round used {found.as_many:g}: effects are differences from what those do on "
+            "average that were not selected. Rounds with fewer would tell them by themselves."
+        )
+    if found.bend < found.terms.alpha:
+        yield (
+            f"The reward bends with the state by itself (p = {found.bend:.1g}), and an action may "
+            "be taken for the bend: --baseline squares allows for it."
+        )
 
 
 def _relevant(found: Discovery) -> Table:
@@ -93,20 +114,19 @@ def _undetermined(found: Discovery, everything: bool) -> Table:
 
 
 def _settling(found: Discovery, j: int) -> str:
-    uses = found.verdicts.more_uses[j]
+    uses, reason = found.verdicts.more_uses[j], str(found.verdicts.reason[j])
     if not np.isfinite(uses):
         return "nothing that can be counted"
-    n = f"{uses:,.0f}"
-    other = found.companions.actions[j, 0] if found.companions.actions.size else -1
+    n, more = _rounds(uses), _rounds(uses, "more ")
+    if reason == "confounded":
+        return f"{n} with it and without {found.partner(j) or 'those used with it'}"
     return {
-        "unused": f"{n} rounds with it",
-        "rounds": f"{n} more rounds with it",
-        "states": f"{n} rounds with it in all kinds of states",
-        "always": f"{n} rounds without it",
-        "confounded": f"{n} rounds with it and without "
-        + (found.names[other] if other >= 0 else "the selected actions"),
-        "borderline": f"{n} more rounds with it",
-    }[str(found.verdicts.reason[j])]
+        "unused": f"{n} with it",
+        "rounds": f"{more} with it",
+        "states": f"{n} with it in all kinds of states",
+        "always": f"{n} without it",
+        "borderline": f"{more} with it",
+    }[reason]
 
 
 _REASONS = {
@@ -126,21 +146,21 @@ def _reasons(told: Advice) -> str:
 def _advised(told: Advice) -> Iterator[str]:
     if told.settled_by_rounds == 1:
         yield (
-            f"{told.rounds_for_all:,.0f} more rounds, as they are logged, would settle the one "
+            f"{_rounds(told.rounds_for_all, 'more ')}, as they are logged, would settle the one "
             "action that they can settle."
         )
     elif told.settled_by_rounds:
         yield (
-            f"{told.rounds_for_half:,.0f} more rounds, as they are logged, would settle half of "
+            f"{_rounds(told.rounds_for_half, 'more ')}, as they are logged, would settle half of "
             f"the {told.settled_by_rounds:,} actions that they can settle, "
-            f"{told.rounds_for_all:,.0f} all of them."
+            f"{_rounds(told.rounds_for_all)} all of them."
         )
     if told.explore:
-        first = [f"{one.action} ({one.uses:,} more uses)" for one in told.explore[:_NAMED]]
+        first = [f"{one.action} ({_rounds(one.uses, 'more ')})" for one in told.explore[:_NAMED]]
         yield f"Explore first: {_list(first)}."
     if told.apart:
         pairs = [
-            f"{one.action} and {one.other} ({one.uses:,} rounds with one alone)"
+            f"{one.action} and {one.other} ({_rounds(one.uses)} with one alone)"
             for one in told.apart[:_NAMED]
         ]
         yield f"Use apart: {_list(pairs)}."
@@ -167,6 +187,11 @@ def _table(*columns: str, right: int) -> Table:
             overflow="ellipsis" if numeric else "fold",
         )
     return table
+
+
+def _rounds(n: float, more: str = "") -> str:
+    number = "over a billion" if n > _MANY else f"{n:,.0f}"
+    return f"{number} {more}round{'' if n == 1 else 's'}"
 
 
 def _interval(low: float, high: float) -> str:

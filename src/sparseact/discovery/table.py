@@ -19,7 +19,8 @@ def table_of(found: Discovery) -> pl.DataFrame:
     ``order`` is when it was selected, from 1, and 0 if it was not. ``effect`` is the root mean
     square over states of what the action adds to the reward, ``mean_effect`` the mean of that in
     the rounds that used it, each with simultaneous bounds. ``most_coherent`` are the actions that
-    are used most like it, the closest first, and ``coherence`` how much. The others are those of
+    are used most like it, the closest first, and ``coherence`` how much. ``beside_all`` says
+    whether it was judged beside all others. The rest are those of
     :class:`~sparseact.discovery.verdicts.Verdicts`.
     """
     told = found.verdicts
@@ -28,16 +29,12 @@ def table_of(found: Discovery) -> pl.DataFrame:
         (names[actions[actions >= 0]].tolist(), coherence[actions >= 0].tolist())
         for actions, coherence in zip(*found.companions, strict=True)
     ]
-    confounded = told.reason == "confounded"
     return pl.DataFrame(
         {
             "action": found.names,
             "verdict": told.verdict.tolist(),
             "reason": told.reason.tolist(),
-            "confounded_with": [
-                close[0] if is_so and close else None
-                for is_so, (close, _) in zip(confounded, alike, strict=True)
-            ],
+            "confounded_with": [found.partner(j) or None for j in range(len(names))],
             "order": found.order,
             "rounds": found.coverage.astype(np.int64),
             "effect": told.size,
@@ -47,6 +44,7 @@ def table_of(found: Discovery) -> pl.DataFrame:
             "mean_effect_low": told.mean_low,
             "mean_effect_high": told.mean_high,
             "smallest_detectable": told.detectable,
+            "beside_all": found.everything,
             "p_value": told.p_value,
             "more_uses": told.more_uses,
             "more_rounds": told.more_rounds,
@@ -74,6 +72,9 @@ def json_of(found: Discovery) -> dict[str, Any]:
             "latents": found.latent_names,
             "selected": int((found.order > 0).sum()),
             "stop_reason": found.stop_reason,
+            "actions_in_every_round": found.as_many,
+            "judged_beside_all": int(found.everything.sum()),
+            "baseline_bends_p_value": found.bend,
             "reward_mean": found.reward_mean,
             "reward_std": found.reward_std,
             "noise_std": found.noise_std,

@@ -139,6 +139,13 @@ def _open_csv(path: str) -> Table:
         columns = tuple(pl.scan_csv(path, infer_schema=False, glob=False).collect_schema())
     except pl.exceptions.PolarsError as error:
         raise unreadable(path, "CSV", error) from None
+    if len(columns) == 1:
+        for other, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if other in columns[0]:
+                raise LogError(
+                    f"{path}: its header has {name}, no commas: write its fields with commas "
+                    "between them"
+                )
     return Table(path, columns, partial(_csv_frames, path))
 
 
