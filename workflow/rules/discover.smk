@@ -19,9 +19,10 @@ if STUDY.discover is not None:
     rule discovery:
         input:
             [one for one in (STUDY.discover.path, STUDY.discover.catalogue) if one],
+        # A log that cannot be used leaves what was found in it before.
         output:
-            dataset=DISCOVERY,
-            tables=[f"{RESULTS}/discovery.csv", f"{RESULTS}/discovery.parquet"],
+            dataset=update(DISCOVERY),
+            tables=update([f"{RESULTS}/discovery.csv", f"{RESULTS}/discovery.parquet"]),
         log:
             f"{LOGS}/discovery.log",
         conda:
@@ -40,14 +41,16 @@ if STUDY.discover is not None:
             notebook="notebooks/discovery.ipynb",
             datasets=[DISCOVERY],
         output:
-            notebook=f"{REPORTS}/discovery.ipynb",
-            page=f"{REPORTS}/discovery.html",
-            pictures=expand(
-                f"{REPORTS}/figures/{{figure}}.{{suffix}}",
-                figure=DISCOVERY_FIGURES,
-                suffix=FORMATS,
+            notebook=update(f"{REPORTS}/discovery.ipynb"),
+            page=update(f"{REPORTS}/discovery.html"),
+            pictures=update(
+                expand(
+                    f"{REPORTS}/figures/{{figure}}.{{suffix}}",
+                    figure=DISCOVERY_FIGURES,
+                    suffix=FORMATS,
+                )
             ),
-            receipt=receipt_of("discovery_page"),
+            receipt=update(receipt_of("discovery_page")),
         log:
             f"{LOGS}/render/discovery.log",
         conda:
