@@ -109,6 +109,11 @@ class Partialled:
         return np.asarray((X * X).T @ squares)
 
     @cached_property
+    def by_action(self) -> sp.csc_array:
+        """(T, M) the activations, action after action."""
+        return sp.csc_array(self.design.activations)
+
+    @cached_property
     def overlaps(self) -> Floats:
         """(M, b, d) ``QᵀΨ_j`` of every block with an orthonormal basis Q (T, b) of the controls."""
         if self._by_latents and _all_ones(self.design.activations):
@@ -190,16 +195,18 @@ def weighted_sums(
     Or, for some pairs of columns of both, (M, n) of their products.
     """
     b, d = left.shape[1], right.shape[1]
-    n = b * d if pairs is None else len(pairs[0])
-    step = max(1, _AT_A_TIME // (8 * max(n, 1)))
+    of_left, of_right = np.divmod(np.arange(b * d), d) if pairs is None else pairs
+    n = len(of_left)
+    step = min(max(1, _AT_A_TIME // (8 * max(n, 1))), max(len(left), 1))
+    products, others = np.empty((step, n)), np.empty((step, n))  # memory is used again
     total = np.zeros((activations.shape[1], n))
     for start in range(0, len(left), step):
         part = slice(start, start + step)
-        if pairs is None:
-            products = (left[part, :, None] * right[part, None, :]).reshape(-1, n)
-        else:
-            products = left[part, pairs[0]] * right[part, pairs[1]]
-        total += activations[part].T @ products
+        size = len(left[part])
+        np.take(left[part], of_left, axis=1, out=products[:size], mode="clip")
+        np.take(right[part], of_right, axis=1, out=others[:size], mode="clip")
+        products[:size] *= others[:size]
+        total += activations[part].T @ products[:size]
     return total if pairs is not None else total.reshape(-1, b, d)
 
 

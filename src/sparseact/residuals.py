@@ -118,7 +118,7 @@ class Residuals:
     def _keep(self, fresh: Floats) -> None:
         d, room = fresh.shape[1], self._basis.shape[1] - self._size
         if room < d:
-            self._basis = _padded(self._basis, 1, self._size + d)
+            self._basis = _padded(self._basis, 1, max(self._size, d))
         self._basis[:, self._size : self._size + d] = fresh
         self._size += d
 
@@ -135,7 +135,7 @@ class Residuals:
         within = np.less(fresh[None, :], self.lengths[:, None]).astype(np.float64)
         self._within = np.concatenate([self._within, within], axis=1)
         self.residuals = np.concatenate([self.residuals, within * self._rewards[fresh]], axis=1)
-        self._basis = _padded(self._basis, 2, len(fresh))
+        self._basis = _padded(self._basis[:, : self._size], 2, len(fresh))
 
 
 def unit_of(rewards: Floats) -> float:
@@ -144,10 +144,12 @@ def unit_of(rewards: Floats) -> float:
 
 
 def _padded(array: Floats, axis: int, more: int) -> Floats:
-    """An array with zeros after it along an axis."""
+    """An array with zeros after it along an axis, which take no memory until they are used."""
     shape = list(array.shape)
-    shape[axis] = more
-    return np.concatenate([array, np.zeros(shape)], axis=axis)
+    shape[axis] += more
+    padded = np.zeros(shape)
+    padded[tuple(map(slice, array.shape))] = array
+    return padded
 
 
 def _orthonormal(columns: Floats, energy: Floats) -> tuple[Floats, Ints]:

@@ -14,9 +14,9 @@ import scipy.sparse as sp
 
 from sparseact.design import Floats, Ints
 from sparseact.discovery.grams import pairs
-from sparseact.partialled import Partialled, eigenvalues
+from sparseact.partialled import Partialled
 from sparseact.residuals import RANK
-from sparseact.threads import serial_blas
+from sparseact.threads import over, serial_blas
 
 # Actions whose use is compared with all others at a time.
 _AT_A_TIME = 4096
@@ -135,6 +135,12 @@ def _coherence(design: Partialled, own: Ints, other: Ints) -> Floats:
     keep = values > RANK * design.energy[:, None]
     root = np.where(keep, 1 / np.sqrt(np.where(keep, values, 1.0)), 0.0)
     whitener = root[:, :, None] * vectors.transpose(0, 2, 1)
-    inner = whitener[own] @ pairs(design, own, other) @ whitener[other].transpose(0, 2, 1)
-    coherence = eigenvalues(inner @ inner.transpose(0, 2, 1))[:, -1]
+    coherence = np.empty(len(own))
+
+    def of(which: slice) -> None:
+        i, j = own[which], other[which]
+        inner = whitener[i] @ pairs(design, i, j) @ whitener[j].transpose(0, 2, 1)
+        coherence[which] = np.linalg.eigvalsh(inner @ inner.transpose(0, 2, 1))[:, -1]
+
+    over(of, len(own))
     return np.sqrt(np.clip(coherence, 0.0, 1.0))

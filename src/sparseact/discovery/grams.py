@@ -13,8 +13,6 @@ from sparseact.residuals import RANK
 
 # Rounds whose columns are made at a time.
 _ROUNDS = 2**15
-# Uses of actions whose blocks are multiplied at a time.
-_USES = 2**21
 
 
 class Part(NamedTuple):
@@ -53,19 +51,10 @@ def products(design: Partialled, own: Ints, others: Ints | slice) -> Floats:
 
 def pairs(design: Partialled, own: Ints, other: Ints) -> Floats:
     """(P, d, d) products ``Ψ_iᵀΨ_j`` of pairs of blocks."""
-    base, d = design.design, design.block_size
-    X = sp.csc_array(base.activations)
-    found = np.empty((len(own), d, d))
-    if not len(own):
-        return found
-    uses = np.cumsum(np.diff(X.indptr)[own])
-    starts = np.flatnonzero(np.diff(uses // _USES, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(own)], strict=True):
-        i, j = own[start:end], other[start:end]
-        both = sp.csc_array(X[:, i].multiply(X[:, j]))
-        found[start:end] = _weighted(both, base.latents, np.ones(len(base.latents)))
-        found[start:end] -= design.overlaps[i].transpose(0, 2, 1) @ design.overlaps[j]
-    return found
+    X, latents = design.by_action, design.design.latents
+    both = sp.csc_array(X[:, own].multiply(X[:, other]))
+    found = _weighted(both, latents, np.ones(len(latents)))
+    return found - design.overlaps[own].transpose(0, 2, 1) @ design.overlaps[other]
 
 
 def combined(design: Partialled, blocks: Ints, coefficients: Floats) -> Floats:

@@ -189,7 +189,6 @@ def discover(
     states = scale.augmented(design.latents)
     if baseline not in BASELINES:
         raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
-    squares = _squares(design.latents)
     d = states.shape[1]
     if min(n_held, T - n_held) < 4 * d:
         raise ValueError(
@@ -200,7 +199,7 @@ def discover(
     held[np.random.default_rng(integer(seed, "seed", 0)).permutation(T)[:n_held]] = True
 
     scaled = KhatriRaoDesign._of(states, design.activations)
-    own = _beside_baseline(scaled, squares, ~held, baseline)
+    own = _beside_baseline(scaled, design, ~held, baseline)
     _log.info("selecting on %d rounds of %d actions", own.n_rounds, M)
     found = block_omp(
         own,
@@ -210,7 +209,7 @@ def discover(
         stopping=NoiseTest(terms.alpha),
     )
     del own
-    judged = _beside_baseline(scaled, squares, held, baseline)
+    judged = _beside_baseline(scaled, design, held, baseline)
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
     alike = companions(judged)
     told, alone = evidence(judged, y[held], found.support)
@@ -243,25 +242,30 @@ def discover(
         reward_std=spread,
         explained_by_baseline=1 - left / total,
         explained_by_actions=(left - alone.noise) / total,
-        bend=left_over(judged, beside.whole, squares[held]) if baseline == "linear" else np.nan,
+        bend=left_over(judged, beside.whole, _squares(design.latents, held))
+        if baseline == "linear"
+        else np.nan,
         stop_reason=found.stop_reason,
     )
 
 
 def _beside_baseline(
-    design: KhatriRaoDesign, squares: Floats, which: npt.NDArray[np.bool_], baseline: Baseline
+    scaled: KhatriRaoDesign,
+    design: KhatriRaoDesign,
+    which: npt.NDArray[np.bool_],
+    baseline: Baseline,
 ) -> Partialled:
     """Some of the rounds, with their baseline taken off."""
-    rounds = design.rounds(which)
+    rounds = scaled.rounds(which)
     if baseline == "linear":
         return Partialled(rounds)
-    return Partialled(rounds, np.column_stack([rounds.latents, squares[which]]))
+    return Partialled(rounds, np.column_stack([rounds.latents, _squares(design.latents, which)]))
 
 
-def _squares(latents: Floats) -> Floats:
-    """(T, d) of each latent, less its mean, in terms of its variance."""
+def _squares(latents: Floats, which: npt.NDArray[np.bool_]) -> Floats:
+    """(n, d) of each latent in some rounds, less its mean, in terms of its variance."""
     spread = np.maximum(latents.std(axis=0), np.finfo(np.float64).tiny)
-    return np.asarray(((latents - latents.mean(axis=0)) / spread) ** 2)
+    return np.asarray(((latents[which] - latents.mean(axis=0)) / spread) ** 2)
 
 
 def _as_many(design: KhatriRaoDesign) -> float:
