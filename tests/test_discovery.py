@@ -118,7 +118,7 @@ def test_evidence_is_that_of_explicit_least_squares(seed, selected):
     np.testing.assert_allclose(regression.residual, left, atol=1e-10)
     np.testing.assert_allclose(told.noise, left @ left, rtol=1e-9)
     assert told.free == 200 - 3 - 3 * len(selected)
-    own = (used.T @ left**2) / used.sum(axis=0) / (left @ left / told.free)
+    own = (used.T @ left**2) / used.sum(axis=0) / (left @ left / 200)
     np.testing.assert_allclose(told.noise_ratio**2, np.maximum(own, 1.0), rtol=1e-8)
 
 
@@ -353,7 +353,7 @@ def test_what_is_said_to_settle_an_action_does():
         np.mean(discover(*log(longer), threshold=0.4).verdicts.verdict == "prunable")
         for _ in range(40)
     ]
-    assert 0.7 < np.mean(settled) < 0.95
+    assert 0.7 < np.mean(settled) < 0.97
 
 
 def test_what_is_said_to_be_detectable_is_found():

@@ -237,16 +237,16 @@ def regression(design: Partialled, rest: Floats, blocks: Ints, basis: Floats) ->
         along = basis.T @ correlations[blocks].ravel()
         residual = residual - combined(design, blocks, (basis @ along)[:, None])[:, 0]
     noise, free = float(residual @ residual), design.n_logged - basis.shape[1]
-    return Regression(residual, noise, free, _noise_ratio(design, residual, noise, free))
+    return Regression(residual, noise, free, _noise_ratio(design, residual, noise))
 
 
-def _noise_ratio(design: Partialled, residual: Floats, noise: float, free: int) -> Floats:
+def _noise_ratio(design: Partialled, residual: Floats, noise: float) -> Floats:
     """(M,) how much noisier rounds are that used an action; 1 where they are less."""
     X, coverage = design.design.activations, design.coverage
     own = np.asarray((X * X).T @ residual**2) / np.where(coverage > 0, coverage, 1.0)
-    if noise <= 0 or free <= 0:
+    if noise <= 0:
         return np.ones(len(own))
-    return np.asarray(np.sqrt(np.maximum(own * free / noise, 1.0)))
+    return np.asarray(np.sqrt(np.maximum(own * design.n_rounds / noise, 1.0)))
 
 
 def least_squares(

@@ -40,12 +40,12 @@ def products(design: Partialled, own: Ints, others: Ints | slice) -> Floats:
     base, d = design.design, design.block_size
     mine, theirs = design.overlaps[own], design.overlaps[others]
     found = -np.tensordot(mine, theirs, axes=(1, 1))  # (m, d, A, d)
-    activations = base.activations[:, others]
     for one, j in zip(found, own, strict=True):
         where: Any = base.touched(np.array([j]))
         where = slice(None) if where is None else where
         strength = base.activations_of(np.array([j]))[where, 0]
-        one += _weighted(activations[where], base.latents[where], strength).transpose(1, 0, 2)
+        used = base.activations[where][:, others]
+        one += _weighted(used, base.latents[where], strength).transpose(1, 0, 2)
     return found.reshape(len(own) * d, len(theirs) * d)
 
 

@@ -56,7 +56,9 @@ def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -
     if within.noise <= EXACT * (rest @ rest):
         return float(score @ score <= EXACT * (rest @ rest))
     leverage = np.einsum("td,td->t", rows, rows)
-    rows *= (within.residual / np.maximum(1 - leverage, RANK))[:, None]
+    # What the rest of the regression takes of the residuals is allowed for on average.
+    residual = within.residual * np.sqrt(design.n_rounds / within.free)
+    rows *= (residual / np.maximum(1 - leverage, RANK))[:, None]
     variances, axes = np.linalg.eigh(rows.T @ rows)
     least = within.noise / within.free
     statistic = np.sum((axes.T @ score) ** 2 / np.maximum(variances, least))
