@@ -87,7 +87,7 @@ A configuration file holds the same, and more:
     "reward's standard deviation]",
 )
 @click.option("--alpha", type=float, help="Error allowed, over all actions.  [default: 0.05]")
-@click.option("--power", type=float, help="That advice is meant for.  [default: 0.8]")
+@click.option("--power", type=float, help="With which advice settles an action.  [default: 0.8]")
 @click.option("--held-out", type=float, help="Share of rounds to judge on.  [default: 0.5]")
 @click.option("--most", type=int, help="Actions to select at most.  [default: 50]")
 @click.option("--seed", type=int, help="Of the rounds that are held out.  [default: 0]")

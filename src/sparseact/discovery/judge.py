@@ -49,7 +49,7 @@ class Discovery:
         beside those selected and those used much like it.
     as_many : float
         Actions that every round uses, if they are as many in all; NaN if not. Then effects are
-        differences from what those do on average that were not selected.
+        differences from the average effect of those not selected.
     weights : array (M, 1 + d)
         Effect in the average state, and by how much a unit of each latent changes it.
     terms : Terms

@@ -14,6 +14,8 @@ from sparseact.discovery.judge import Discovery
 
 # Undetermined actions that are shown.
 _SHOWN = 10
+# A share that is rounding.
+_NOTHING = 1e-9
 # More rounds than this are not told by their number.
 _MANY = 10**9
 # Actions and pairs that a sentence of advice names.
@@ -70,8 +72,8 @@ def _summary(found: Discovery) -> Iterator[str]:
     )
     if np.isfinite(found.as_many):
         yield (
-            f"Every round used {found.as_many:g}: effects are differences from what those do on "
-            "average that were not selected. Rounds with fewer would tell them by themselves."
+            f"Every round used {_actions(found.as_many)}: effects are differences from the average "
+            "effect of those not selected. Rounds with fewer would tell them by themselves."
         )
     if found.bend < found.terms.alpha:
         yield (
@@ -198,8 +200,12 @@ def _interval(low: float, high: float) -> str:
     return f"{low:.3g} … {high:.3g}"
 
 
+def _actions(n: float) -> str:
+    return f"{n:g} action{'' if n == 1 else 's'}"
+
+
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.3g} %" if share > _NOTHING else "nothing"
 
 
 def _list(words: Sequence[str]) -> str:
