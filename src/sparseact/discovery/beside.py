@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from sparseact.design import Floats, Ints
 from sparseact.discovery.companions import Companions
-from sparseact.discovery.evidence import SPREADS, Evidence, Regression, least_squares, regression
-from sparseact.discovery.grams import Axes, Part, axes_of, left_of, pairs, products
+from sparseact.discovery.evidence import Evidence, Regression, least_squares, regression
+from sparseact.discovery.grams import Axes, Part, axes_of, combined, left_of, pairs, products
 from sparseact.partialled import Partialled
+from sparseact.residuals import RANK
 from sparseact.threads import serial_blas
 
 # Actions more coherent than this are allowed for in each other before anything is said of them.
@@ -26,9 +27,16 @@ ALIKE = 0.5
 # All actions are allowed for where there are so many rounds for each of their columns, and no more
 # columns than that.
 _ROUNDS_A_COLUMN, _MOST_COLUMNS = 4, 2000
-# An action is not told beside all others if more than this share of its weights may be those of a
-# few, or if it becomes so many times less certain.
-_FOLLOWS, _WIDER = 0.25, 10.0
+# Every round uses as many actions if less than this share of the rounds does not.
+_ODD = 0.01
+# What has less of a block's energy than this is taken for none, where only differences are told.
+_SLIGHT = 1e-3
+# An action follows from few others if more than this share of it is that of one.
+_FEW = 0.1
+# What stands for an eigenvalue of which rounds tell nothing; and for certainty.
+_NOT_TOLD, _CERTAIN = 0.1 * RANK, 100.0
+# Columns of which leverages are summed at a time.
+_AT_A_TIME = 64
 
 
 class Beside(NamedTuple):
@@ -39,19 +47,22 @@ class Beside(NamedTuple):
     told : Evidence
     parts : tuple of m Part
         What is left of each selected action.
-    within : tuple of m Regression
-        On it and what is allowed for in it.
-    everything : bool array (M,)
-        The actions in which all others were allowed for.
-    whole : Regression
-        On all that was allowed for in any.
+    within : Regression
+        On all that was allowed for.
+    as_many : float
+        Actions that every round uses, but for a few rounds; NaN if they are not as many in all.
+    everything : bool
+        Whether all other actions were allowed for in each.
+    relative : bool array (M,)
+        Where only differences from others are told.
     """
 
     told: Evidence
     parts: tuple[Part, ...]
-    within: tuple[Regression, ...]
-    everything: npt.NDArray[np.bool_]
-    whole: Regression
+    within: Regression
+    as_many: float
+    everything: bool
+    relative: npt.NDArray[np.bool_]
 
 
 @serial_blas()
@@ -76,7 +87,7 @@ def beside_alike(
         Actions for which that is done, besides the selected.
     """
     chosen = np.asarray(selected, dtype=np.intp)
-    rest = design.rest_of(rewards)
+    rest, common = design.rest_of(rewards), as_many(design)
     close = np.where(alike.coherence > ALIKE, alike.actions, -1)
 
     near = np.setdiff1d(close[chosen], [*chosen, -1])
@@ -96,9 +107,10 @@ def beside_alike(
     return Beside(
         _replaced(told, design, which, [*parts, *parts_of_them]),
         tuple(parts),
-        (within,) * len(parts),
-        np.zeros(design.n_blocks, dtype=np.bool_),
         within,
+        common,
+        everything=False,
+        relative=np.full(design.n_blocks, np.isfinite(common)),
     )
 
 
@@ -144,10 +156,10 @@ def _beside_near(
 def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Ints) -> Beside:
     """Allow for all other actions, where rounds are many for that.
 
-    Not in those of which others leave too little: beside near-copies, say. If every round uses as
-    many actions, then each follows from all the others together: of the weights that fit as well
-    the smallest are taken, of the actions that are not selected. So effects are differences from
-    what those do on average.
+    What follows from a few others is then not told. Of what follows from many together only
+    differences are: of the weights that fit as well, those are taken of which the weights of
+    actions that are not selected are the smallest; if every round uses as many actions, those of
+    which these are none on average, by use.
 
     Parameters
     ----------
@@ -160,84 +172,119 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
     if M * d > min(_MOST_COLUMNS, design.n_rounds // _ROUNDS_A_COLUMN):
         return found
     rest, blocks = design.rest_of(rewards), np.arange(M)
-    axes = axes_of(products(design, blocks, blocks), design.energy)
-    within = regression(design, rest, blocks, axes.inverse)
-    basis, told_apart = _least_of_others(axes, np.isin(blocks, selected), d)
-    own, by_block = np.flatnonzero(told_apart), basis.reshape(M, d, basis.shape[1])
-    grams = np.asarray(np.linalg.inv(by_block[own] @ by_block[own].transpose(0, 2, 1)), np.float64)
+    free = ~np.isin(blocks, selected) & (design.coverage > 0)
+    gram = products(design, blocks, blocks)
     right = design.correlate_start(rest, np.array([design.n_rounds]))[0].ravel()
-    weights = by_block[own] @ (basis.T @ right)
+    axes = axes_of(gram, design.energy)
+    within = regression(design, rest, blocks, axes.inverse)
+    within = within._replace(leverage=_leverage(design, blocks, axes.inverse))
+
+    relative = np.zeros(M, dtype=np.bool_)
+    if np.isfinite(found.as_many) and free.any():
+        relative = design.coverage > 0
+        axes = axes_of(gram + _none_on_average(gram, free, d), design.energy)
+    plain, (least, differ) = _plain(axes, right, d), _least_of_others(axes, free, right, d)
+    inverse, grams = np.zeros((M, d, d)), np.zeros((M, d, d))
+    for which, one in ((~differ, plain), (differ, least)):
+        inverse[which] = one.factor[which] @ one.factor[which].transpose(0, 2, 1)
+    left = axes.unit[::d] > 0
+    grams[left] = np.linalg.inv(inverse[left])
+    weights = np.where(differ[:, None], least.weights, plain.weights)
     correlations = (grams @ weights[:, :, None])[:, :, 0]
 
-    new = least_squares(design, own, grams, correlations, within.ratio[own])
-    old = (found.told.spread / found.told.noise_ratio**2)[own]
-    narrow = new["spread"] / within.ratio[own] ** 2 <= _WIDER * old
-    everything = np.zeros(M, dtype=np.bool_)
-    everything[own[narrow]] = True
-    told = _with(
-        _in_terms_of(within, found.told, everything),
-        own[narrow],
-        {name: values[narrow] for name, values in new.items()},
-    )
-    parts, regressions = list(found.parts), list(found.within)
-    for i, j in enumerate(selected):
-        if everything[j]:
-            at = int(np.searchsorted(own, j))
-            order = np.concatenate([[j], np.delete(blocks, j)])
-            left = (by_block[order].reshape(M * d, -1) @ by_block[j].T) @ grams[at]
-            parts[i] = Part(order, left, grams[at], correlations[at])
-            regressions[i] = within
-    return Beside(
-        told,
-        tuple(parts),
-        tuple(regressions),
-        everything,
-        within,
-    )
-
-
-def _least_of_others(
-    axes: Axes, selected: npt.NDArray[np.bool_], d: int
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """An inverse of the Gram, and the actions whose weights are much the same by any other.
-
-    What vanishes is taken off the weights so that those of the actions not selected are smallest.
-    That says nothing of actions which follow from a few others.
-    """
-    M, used = len(selected), axes.unit > 0
-    free = ~selected & used
-    inverse, none = (it.reshape(M, d, it.shape[1]) for it in (axes.inverse, axes.none))
-    scaled = inverse / np.where(used, axes.unit, 1.0)[:, None, None]
-    few = none[free].reshape(free.sum() * d, none.shape[2])
-    by = np.linalg.pinv(few)
-    shift = none @ by  # (M, d, free·d): what of each action goes with what of those
-    least = scaled - shift @ scaled[free].reshape(len(few), scaled.shape[2])
-
-    blocks = shift.reshape(M, d, free.sum(), d).transpose(0, 2, 1, 3)
-    own = np.zeros(M)
-    own[free] = np.linalg.norm(blocks[free, np.arange(free.sum())], 2, axis=(1, 2))
-    of_few = np.linalg.norm(blocks[:, own[free] > _FOLLOWS], 2, axis=(2, 3))
-    alone = np.linalg.norm(none - shift @ few, 2, axis=(1, 2))  # goes with the selected only
-    lasting = of_few.max(axis=1, initial=0.0)
-    told = used & (np.max([own, alone, lasting], axis=0) <= _FOLLOWS)
-    return (least * axes.unit[:, None, None]).reshape(axes.inverse.shape), told
-
-
-def _in_terms_of(within: Regression, told: Evidence, everything: npt.NDArray[np.bool_]) -> Evidence:
-    """The evidence, its noise told in terms of that of a regression on everything."""
-    ours, theirs = told.noise * within.free, within.noise * told.free
-    with np.errstate(divide="ignore", invalid="ignore"):
-        same = told.noise_ratio * np.sqrt(np.divide(ours, theirs) if ours != theirs else 1.0)
-        ratio = np.where(everything, within.ratio, same)
-        factor = (ratio / told.noise_ratio) ** 2
-        return replace(
+    parts = []
+    for j in selected:
+        factor = (least if differ[j] else plain).factor
+        order = np.concatenate([[j], np.delete(blocks, j)])
+        coefficients = (factor[order].reshape(M * d, -1) @ factor[j].T) @ grams[j]
+        parts.append(Part(order, coefficients, grams[j], correlations[j]))
+    told, ratio = found.told, within.ratio
+    alone = {
+        name: getattr(told, name) * (ratio / told.noise_ratio) ** 2
+        for name in ("spread_alone", "spread_beside_baseline")
+    }
+    return found._replace(
+        told=replace(
             told,
-            **{name: getattr(told, name) * factor for name in SPREADS},
-            energy=told.energy / factor,
+            **least_squares(design, slice(None), grams, correlations, ratio),
+            **alone,
             noise=within.noise,
             free=within.free,
             noise_ratio=ratio,
-        )
+        ),
+        parts=tuple(parts),
+        within=within,
+        everything=True,
+        relative=relative | differ,
+    )
+
+
+def as_many(design: Partialled) -> float:
+    """Actions that every round uses, but for a few rounds; NaN if they are not as many in all."""
+    uses = np.asarray(design.design.activations.sum(axis=1)).ravel()
+    usual = float(np.median(uses))
+    odd = np.abs(uses - usual) > 1e-9 * max(usual, 1.0)
+    return usual if odd.mean() < _ODD else float("nan")
+
+
+class _Inverse(NamedTuple):
+    """F (M, d, r), of which FFᵀ is an inverse of a Gram, and the weights (M, d) by it."""
+
+    factor: Floats
+    weights: Floats
+
+
+def _leverage(design: Partialled, blocks: Ints, inverse: Floats) -> Floats:
+    """(T,) how much of its own reward each round explains, in terms of some blocks."""
+    found = np.zeros(design.n_rounds)
+    for start in range(0, inverse.shape[1], _AT_A_TIME):
+        part = combined(design, blocks, inverse[:, start : start + _AT_A_TIME])
+        found += np.einsum("tr,tr->t", part, part)
+    return found
+
+
+def _none_on_average(gram: Floats, free: npt.NDArray[np.bool_], d: int) -> Floats:
+    """(M·d, M·d) what a Gram has more if weights of some actions are none on average, by use."""
+    uses = np.where(free, np.diagonal(gram).reshape(-1, d).sum(axis=1), 0.0)
+    return np.kron(_CERTAIN * np.outer(uses, uses) / uses.sum(), np.eye(d))
+
+
+def _plain(axes: Axes, right: Floats, d: int) -> _Inverse:
+    """By all that there is; what there is not is not told."""
+    whole = axes.inverse
+    values = np.where(axes.values > RANK, axes.values, _NOT_TOLD)
+    factor = axes.unit[:, None] * axes.vectors / np.sqrt(values)
+    weights = whole @ (whole.T @ right)
+    return _Inverse(factor.reshape(-1, d, len(values)), weights.reshape(-1, d))
+
+
+def _least_of_others(
+    axes: Axes, free: npt.NDArray[np.bool_], right: Floats, d: int
+) -> tuple[_Inverse, npt.NDArray[np.bool_]]:
+    """With the smallest weights of the actions not selected, and of which actions that tells.
+
+    Those which follow from many others together, none of which has a large share in it.
+    """
+    M, m = len(free), int(free.sum())
+    unit = np.where(axes.unit > 0, axes.unit, 1.0)[:, None]
+    there = axes.values > _SLIGHT
+    vectors, none = axes.vectors[:, there], axes.vectors[:, ~there]
+    columns = np.repeat(free, d)
+    # (M·d, m·d) what goes with the weights of those not selected.
+    shift = none @ np.linalg.pinv(none[columns], _SLIGHT)
+    scaled = vectors / np.sqrt(axes.values[there])
+    factor = np.where(axes.unit[:, None] > 0, unit, 0.0) * (scaled - shift @ scaled[columns])
+    weights = factor @ (factor.T @ right)
+
+    blocks = shift.reshape(M, d, m, d).transpose(0, 2, 1, 3)
+    share = np.zeros(M)
+    share[free] = np.linalg.norm(blocks[free, np.arange(m)], 2, axis=(1, 2))
+    of_few = np.linalg.norm(blocks[:, share[free] > _FEW], axis=(2, 3)).max(axis=1, initial=0.0)
+    alone = np.linalg.norm((none - shift @ none[columns]).reshape(M, -1), axis=1)
+    follows = np.linalg.norm(none.reshape(M, -1), axis=1) > _SLIGHT
+    many = np.max([share, of_few, alone], axis=0) <= _FEW
+    there = axes.unit[::d] > 0
+    return _Inverse(factor.reshape(M, d, -1), weights.reshape(M, d)), there & follows & many
 
 
 def _replaced(told: Evidence, design: Partialled, which: Ints, parts: Sequence[Part]) -> Evidence:

@@ -26,15 +26,6 @@ from sparseact.threads import serial_blas
 _ENTRIES = 2**23
 # Residuals with less than this share of an action's energy are rounding.
 EXACT = 1e-20
-# What of :class:`Evidence` is variance by that of the noise.
-SPREADS = (
-    "spread",
-    "narrowest",
-    "total",
-    "mean_spread",
-    "spread_alone",
-    "spread_beside_baseline",
-)
 # Share of the error that is put on the noise, which the rounds tell too.
 _ON_NOISE = 0.1
 
@@ -171,12 +162,15 @@ class Regression(NamedTuple):
         Its squared norm, and degrees of freedom.
     ratio : array (M,)
         See :attr:`Evidence.noise_ratio`.
+    leverage : array (T,), optional
+        How much of its own reward each round explains; None where that is little.
     """
 
     residual: Floats
     noise: float
     free: int
     ratio: Floats
+    leverage: Floats | None = None
 
 
 @serial_blas()

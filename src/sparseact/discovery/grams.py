@@ -71,35 +71,35 @@ def combined(design: Partialled, blocks: Ints, coefficients: Floats) -> Floats:
 
 
 class Axes(NamedTuple):
-    """The axes of a Gram G (n·d, n·d), each block brought to a trace of 1.
+    """The axes of a Gram G (n·d, n·d) of blocks that are each brought to a trace of 1.
 
     Attributes
     ----------
-    inverse : array (n·d, r)
-        W for which WᵀGW is the identity.
-    none : array (n·d, q)
-        Combinations of the columns that vanish, likewise brought to one scale.
-    unit : array (n,)
-        By which blocks are multiplied for that.
+    unit : array (n·d,)
+        By which the columns are multiplied for that; 0 where nothing is left of a block.
+    values, vectors : arrays (n·d,), (n·d, n·d)
+        Ascending.
     """
 
-    inverse: Floats
-    none: Floats
     unit: Floats
+    values: Floats
+    vectors: Floats
+
+    @property
+    def inverse(self) -> Floats:
+        """(n·d, r) W for which WᵀGW is the identity, r the rank of G."""
+        keep = self.values > RANK
+        return self.unit[:, None] * self.vectors[:, keep] / np.sqrt(self.values[keep])
 
 
 def axes_of(gram: Floats, energy: Floats) -> Axes:
-    """What is there, and what is not, of a Gram of blocks whose whole energy is ``energy`` (n,)."""
+    """The axes of a Gram of blocks whose whole energy is ``energy`` (n,)."""
     n = len(energy)
     d = len(gram) // max(n, 1)
     traces = np.diagonal(gram).reshape(n, d).sum(axis=1)
     left = traces > RANK * energy
-    unit = np.where(left, 1 / np.sqrt(np.where(left, traces, 1.0)), 0.0)
-    each = np.repeat(unit, d)
-    values, vectors = np.linalg.eigh(each[:, None] * gram * each)
-    keep = values > RANK
-    inverse = each[:, None] * vectors[:, keep] / np.sqrt(values[keep])
-    return Axes(inverse, vectors[:, ~keep], unit)
+    unit = np.repeat(np.where(left, 1 / np.sqrt(np.where(left, traces, 1.0)), 0.0), d)
+    return Axes(unit, *np.linalg.eigh(unit[:, None] * gram * unit))
 
 
 def left_of(

@@ -44,12 +44,14 @@ class Discovery:
         Rounds that used it.
     companions : Companions
         The actions it is most coherent with in the held-out rounds.
-    everything : bool array (M,)
-        Whether an action was judged beside all others, for which rounds must be many; otherwise
+    everything : bool
+        Whether each action was judged beside all others, for which rounds must be many; otherwise
         beside those selected and those used much like it.
     as_many : float
-        Actions that every round uses, if they are as many in all; NaN if not. Then effects are
-        differences from the average effect of those not selected.
+        Actions that every round uses, but for a few rounds; NaN if they are not as many in all.
+    relative : bool array (M,)
+        Where only differences are told: from the average, by use, of the actions not selected that
+        it follows from together; of all, if every round uses as many.
     weights : array (M, 1 + d)
         Effect in the average state, and by how much a unit of each latent changes it.
     terms : Terms
@@ -74,8 +76,9 @@ class Discovery:
     order: Ints
     coverage: Floats
     companions: Companions
-    everything: npt.NDArray[np.bool_]
+    everything: bool
     as_many: float
+    relative: npt.NDArray[np.bool_]
     weights: Floats
     terms: Terms
     n_rounds: int
@@ -232,7 +235,8 @@ def discover(
         coverage=design.coverage,
         companions=alike,
         everything=beside.everything,
-        as_many=_as_many(design),
+        as_many=beside.as_many,
+        relative=beside.relative,
         weights=np.column_stack([told.weights[:, 0], scale.slopes(told.weights)]),
         terms=terms,
         n_rounds=T,
@@ -242,7 +246,7 @@ def discover(
         reward_std=spread,
         explained_by_baseline=1 - left / total,
         explained_by_actions=(left - alone.noise) / total,
-        bend=left_over(judged, beside.whole, _squares(design.latents, held))
+        bend=left_over(judged, beside.within, _squares(design.latents, held))
         if baseline == "linear"
         else np.nan,
         stop_reason=found.stop_reason,
@@ -266,11 +270,6 @@ def _squares(latents: Floats, which: npt.NDArray[np.bool_]) -> Floats:
     """(n, d) of each latent in some rounds, less its mean, in terms of its variance."""
     spread = np.maximum(latents.std(axis=0), np.finfo(np.float64).tiny)
     return np.asarray(((latents[which] - latents.mean(axis=0)) / spread) ** 2)
-
-
-def _as_many(design: KhatriRaoDesign) -> float:
-    uses = np.asarray(design.activations.sum(axis=1)).ravel()
-    return float(uses[0]) if np.ptp(uses) <= 1e-9 * np.abs(uses).max() else float("nan")
 
 
 def _names(given: Sequence[str] | None, n: int, name: str, what: str) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 With ``X̃`` what the others leave of an action's block and e the residuals, the weights
 ``ŵ = (X̃ᵀX̃)⁻¹ X̃ᵀ r`` have a covariance that ``(X̃ᵀX̃)⁻¹ (Σ_t e_t² x̃_t x̃_tᵀ) (X̃ᵀX̃)⁻¹`` estimates
-whatever the variance of each round (White 1980). Each residual is divided by what its round leaves
-to the others, ``1 - x̃_tᵀ(X̃ᵀX̃)⁻¹x̃_t``, so that few rounds are not taken for many (HC3: MacKinnon
+whatever the variance of each round (White 1980). Each residual is divided by 1 less its leverage,
+by what its round leaves to the others, so that few rounds are not taken for many (HC3: MacKinnon
 and White 1985). Along each axis of that the larger variance counts, it or σ̂²: rounds that happen to
 agree are not taken for certain.
 """
@@ -25,7 +25,7 @@ from sparseact.threads import serial_blas
 
 @serial_blas()
 def robust_p_values(
-    design: Partialled, rewards: Floats, parts: Sequence[Part], within: Sequence[Regression]
+    design: Partialled, rewards: Floats, parts: Sequence[Part], within: Regression
 ) -> Floats:
     """(m,) of no effect of each of some actions, beside others.
 
@@ -37,11 +37,11 @@ def robust_p_values(
     rewards : array (T,)
     parts : sequence of m Part
         What the others leave of each action.
-    within : sequence of m Regression
-        On it and those others at least.
+    within : Regression
+        On them and those others at least.
     """
     rest = design.rest_of(rewards)
-    return np.array([_p_value(design, rest, *each) for each in zip(parts, within, strict=True)])
+    return np.array([_p_value(design, rest, part, within) for part in parts])
 
 
 def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -> float:
@@ -55,9 +55,11 @@ def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -
     score = rows.T @ rest
     if within.noise <= EXACT * (rest @ rest):
         return float(score @ score <= EXACT * (rest @ rest))
-    leverage = np.einsum("td,td->t", rows, rows)
-    # What the rest of the regression takes of the residuals is allowed for on average.
-    residual = within.residual * np.sqrt(design.n_rounds / within.free)
+    if within.leverage is None:  # that of the rest is little, and allowed for on average
+        leverage = np.einsum("td,td->t", rows, rows)
+        residual = within.residual * np.sqrt(design.n_rounds / within.free)
+    else:
+        leverage, residual = within.leverage, within.residual
     rows *= (residual / np.maximum(1 - leverage, RANK))[:, None]
     variances, axes = np.linalg.eigh(rows.T @ rows)
     least = within.noise / within.free

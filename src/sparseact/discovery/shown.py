@@ -54,26 +54,30 @@ def show(found: Discovery, console: Console, *, everything: bool = False) -> Non
 
 
 def _summary(found: Discovery) -> Iterator[str]:
-    selected, everything = int((found.order > 0).sum()), int(found.everything.sum())
-    if everything == len(found.names):
-        beside = "each beside all others"
-    elif everything:
-        beside = f"{everything:,} beside all others, the rest beside those selected or alike"
-    else:
-        beside = "each beside those selected or used like it"
+    selected = int((found.order > 0).sum())
+    beside = "all others" if found.everything else "those selected or used much like it"
     explained = f"the states explain {_percent(found.explained_by_baseline)}"
     if selected:
         actions = "the selected action" if selected == 1 else f"the {selected} selected actions"
         explained += f", {actions} {_percent(found.explained_by_actions)} more"
     yield (
-        f"{found.n_rounds:,} rounds of {len(found.names):,} actions, judged on "
-        f"{found.n_held_out:,} that selection did not see, {beside}. Of the reward's variance "
-        f"there {explained}. Noise: {found.noise_std:.3g}."
+        f"{found.n_rounds:,} rounds of {_actions(len(found.names))}, judged on "
+        f"{found.n_held_out:,} that selection did not see, each beside {beside}. Of the reward's "
+        f"variance there {explained}. Noise: {found.noise_std:.3g}."
     )
-    if np.isfinite(found.as_many):
+    if found.relative.any():
+        if np.isfinite(found.as_many):
+            why = f"Every round, or nearly, used {_actions(found.as_many)}"
+        else:
+            why = f"{_actions(found.relative.sum())} are used in place of each other"
         yield (
-            f"Every round used {_actions(found.as_many)}: effects are differences from the average "
-            "effect of those not selected. Rounds with fewer would tell them by themselves."
+            f"{why}: what is told of them is by how much they differ from the average, by use, of "
+            "those not selected. Rounds without any of them would tell more."
+        )
+    if found.stop_reason == "n_select" and selected < len(found.names):
+        yield (
+            f"Selection ended with the {selected} actions that --most allows: more may matter, "
+            "and a larger number would tell."
         )
     if found.bend < found.terms.alpha:
         yield (
@@ -133,7 +137,7 @@ def _settling(found: Discovery, j: int) -> str:
 
 _REASONS = {
     "unused": "never used",
-    "rounds": "used in too few rounds",
+    "rounds": "too few rounds for the threshold",
     "states": "used in too few kinds of states",
     "always": "used nearly always",
     "confounded": "used with another",
@@ -201,7 +205,7 @@ def _interval(low: float, high: float) -> str:
 
 
 def _actions(n: float) -> str:
-    return f"{n:g} action{'' if n == 1 else 's'}"
+    return f"{n:,.10g} action{'' if n == 1 else 's'}"
 
 
 def _percent(share: float) -> str:

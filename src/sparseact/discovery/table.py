@@ -19,8 +19,8 @@ def table_of(found: Discovery) -> pl.DataFrame:
     ``order`` is when it was selected, from 1, and 0 if it was not. ``effect`` is the root mean
     square over states of what the action adds to the reward, ``mean_effect`` the mean of that in
     the rounds that used it, each with simultaneous bounds. ``most_coherent`` are the actions that
-    are used most like it, the closest first, and ``coherence`` how much. ``beside_all`` says
-    whether it was judged beside all others. The rest are those of
+    are used most like it, the closest first, and ``coherence`` how much. ``relative`` says
+    where only differences from others are told. The rest are those of
     :class:`~sparseact.discovery.verdicts.Verdicts`.
     """
     told = found.verdicts
@@ -44,7 +44,7 @@ def table_of(found: Discovery) -> pl.DataFrame:
             "mean_effect_low": told.mean_low,
             "mean_effect_high": told.mean_high,
             "smallest_detectable": told.detectable,
-            "beside_all": found.everything,
+            "relative": found.relative,
             "p_value": told.p_value,
             "more_uses": told.more_uses,
             "more_rounds": told.more_rounds,
@@ -73,7 +73,7 @@ def json_of(found: Discovery) -> dict[str, Any]:
             "selected": int((found.order > 0).sum()),
             "stop_reason": found.stop_reason,
             "actions_in_every_round": found.as_many,
-            "judged_beside_all": int(found.everything.sum()),
+            "judged_beside_all": found.everything,
             "baseline_bends_p_value": found.bend,
             "reward_mean": found.reward_mean,
             "reward_std": found.reward_std,
