@@ -235,7 +235,11 @@ def test_what_is_shown_fits_80_columns(log, found):
         found.named("relevant")
     )
     assert f"without {log[1].together[1]}" in done.output
-    assert "With probability 95 % no action without effect is called relevant" in done.output
+    assert "With probability 95 % no action without effect" in done.output
+    assert "by how much" in done.output  # nearly all rounds use as many
+    few = run("discover", log[0], "--latents", "z*", "--most", 2)
+    assert "Selection ended with the 2 actions that --most allows" in few.output
+    assert "Selection ended" not in done.output
     assert done.stderr == ""
 
 

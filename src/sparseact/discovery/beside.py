@@ -28,7 +28,7 @@ ALIKE = 0.5
 # columns than that.
 _ROUNDS_A_COLUMN, _MOST_COLUMNS = 4, 2000
 # Every round uses as many actions if less than this share of the rounds does not.
-_ODD = 0.01
+_ODD = 0.002
 # What has less of a block's energy than this is taken for none, where only differences are told.
 _SLIGHT = 1e-3
 # An action follows from few others if more than this share of it is that of one.

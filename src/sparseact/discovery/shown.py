@@ -174,8 +174,9 @@ def _advised(told: Advice) -> Iterator[str]:
 
 def _error(found: Discovery) -> str:
     terms = found.terms
+    none = "effect, or without difference as said above," if found.relative.any() else "effect"
     return (
-        f"With probability {_percent(1 - terms.alpha)} no action without effect is called "
+        f"With probability {_percent(1 - terms.alpha)} no action without {none} is called "
         f"relevant, and with that probability none with an effect above {terms.threshold:.3g} is "
         "called prunable, of all together."
     )
