@@ -176,8 +176,9 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
     gram = products(design, blocks, blocks)
     right = design.correlate_start(rest, np.array([design.n_rounds]))[0].ravel()
     axes = axes_of(gram, design.energy)
-    within = regression(design, rest, blocks, axes.inverse)
-    within = within._replace(leverage=_leverage(design, blocks, axes.inverse))
+    basis = axes.inverse
+    within = regression(design, rest, blocks, basis)
+    within = within._replace(leverage=_leverage(design, blocks, basis))
 
     relative = np.zeros(M, dtype=np.bool_)
     if np.isfinite(found.as_many) and free.any():
@@ -266,14 +267,13 @@ def _least_of_others(
     Those which follow from many others together, none of which has a large share in it.
     """
     M, m = len(free), int(free.sum())
-    unit = np.where(axes.unit > 0, axes.unit, 1.0)[:, None]
-    there = axes.values > _SLIGHT
-    vectors, none = axes.vectors[:, there], axes.vectors[:, ~there]
+    plenty = axes.values > _SLIGHT
+    vectors, none = axes.vectors[:, plenty], axes.vectors[:, ~plenty]
     columns = np.repeat(free, d)
     # (M·d, m·d) what goes with the weights of those not selected.
     shift = none @ np.linalg.pinv(none[columns], _SLIGHT)
-    scaled = vectors / np.sqrt(axes.values[there])
-    factor = np.where(axes.unit[:, None] > 0, unit, 0.0) * (scaled - shift @ scaled[columns])
+    scaled = vectors / np.sqrt(axes.values[plenty])
+    factor = axes.unit[:, None] * (scaled - shift @ scaled[columns])
     weights = factor @ (factor.T @ right)
 
     blocks = shift.reshape(M, d, m, d).transpose(0, 2, 1, 3)

@@ -65,7 +65,7 @@ def _used_alike(design: Partialled, n: int) -> Ints:
     base = design.design
     T, M = base.n_rounds, base.n_blocks
     rows = sp.csr_array(base.activations)
-    X = rows.tocsc()
+    X = design.by_action
     used = X.sum(axis=0)
     energy = X.multiply(X).sum(axis=0)
     power = energy - used**2 / T
