@@ -298,6 +298,25 @@ def test_replicates_resample_trials_not_outcomes():
     np.testing.assert_allclose(drawn, estimate[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("n", [3, 6, 30])
+def test_replicates_are_what_fits_of_each_alone_find(n):
+    # Of few trials some replicates are separated, or have places that nobody tried.
+    won, tried = nested_trials(n, np.random.default_rng(11))
+    tried[0, :4] = won[0, :4] = tried[1, 3:7] = won[1, 3:7] = 0
+    tried[2:, 5] = won[2:, 5] = 0
+    won[-1] = tried[-1] * ([0, 1] * 6)
+    levels, size = [0.25, 0.5], 53
+    _, found = needed(LADDER, won, tried, levels, replicates=size, rng=np.random.default_rng(5))
+    draws = np.random.default_rng(5).multinomial(n, np.full(n, 1 / n), size=size)
+    alone = [fit_curve(LADDER, one @ won, one @ tried) for one in draws]
+    missing = [one is None for one in alone]
+    assert any(missing) == (n < 30)
+    assert not all(missing)
+    for place, one in enumerate(alone):
+        expected = [np.nan, np.nan] if one is None else one.crossing(levels)
+        np.testing.assert_allclose(found[:, place], expected, rtol=1e-4)
+
+
 def test_a_level_crossed_outside_the_range_is_missing():
     won, tried = nested_trials(400, np.random.default_rng(5))
     cut = LADDER < MEDIAN

@@ -133,7 +133,7 @@ def test_a_submission_waits_for_a_controller_that_is_away_or_busy(submit, tmp_pa
     assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
     first, second = (tmp_path / "asked").read_text().splitlines()
     assert first == second
-    assert "--mem=300 --time=7 --cpus-per-task=2" in first
+    assert "--mem=500 --time=7 --cpus-per-task=2" in first
 
 
 def test_a_submission_that_slurm_refuses_does_not_wait(submit, tmp_path):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.linalg
 import scipy.special
 from sklearn.isotonic import isotonic_regression
 from statsmodels.genmod.families import Binomial
@@ -25,6 +27,10 @@ from sparseact.design import Floats
 Counts = npt.NDArray[Any]
 
 _MOST_REPLICATES = 10**6
+# A probability that is 0 for all that a fit can tell.
+_CERTAIN = 1e-8
+# Replicates that are fitted as one.
+_TOGETHER = 10
 
 
 def wilson(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -96,35 +102,59 @@ def fit_curve(
     x = _positive(x)
     successes, trials = _counts(successes, trials, x.shape)
     tried = trials > 0
-    log_x, won, lost = (
-        np.asarray(values, dtype=float)[tried]
-        for values in (np.log(x), successes, np.subtract(trials, successes))
-    )
-    if len(log_x) < 3 or not won.any() or not lost.any():
-        return None
-    if log_x[won > 0].min() >= log_x[lost > 0].max():
+    log_x, won = np.log(x[tried]), successes[tried]
+    lost = trials[tried] - won
+    if not _is_determined(log_x, won, lost):
         return None
     centre = float(log_x.mean())
-    predictors = np.vander(log_x - centre, 3, increasing=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of steps that overshoot on the way
-        warnings.simplefilter("error", PerfectSeparationWarning)
+    begin = None if start is None else start.coefficients
+    # Reweighted least squares takes no half steps and can overshoot steep data for good.
+    for way in ("IRLS", "bfgs"):
         try:
-            model = GLM(np.column_stack([won, lost]), predictors, family=Binomial())
-            fit = model.fit(start_params=start and start.coefficients, attach_wls=False)
-            # Reweighted least squares takes no half steps and can overshoot steep data for good.
-            if not _is_maximum(fit):
-                warnings.simplefilter("ignore", HessianInversionWarning)
-                fit = model.fit(method="bfgs", maxiter=1000, disp=0)
+            (found,) = _regressions(log_x - centre, won[None], lost[None], begin, way)
         except PerfectSeparationWarning:
             return None
-    return Curve(centre, *fit.params) if _is_maximum(fit) else None
+        if np.isfinite(found).all():
+            return Curve(centre, *found)
+    return None
 
 
-def _is_maximum(fit: Any) -> bool:
-    """Whether the likelihood's gradient vanishes, next to the trials that it sums over."""
-    gradient = fit.model.score(fit.params)
-    return bool(np.abs(gradient).max() <= 1e-5 * fit.model.n_trials.sum())
+def _is_determined(log_x: Floats, won: Floats, lost: Floats) -> bool:
+    """Whether successes and failures overlap, at three places or more."""
+    if len(log_x) < 3 or not won.any() or not lost.any():
+        return False
+    return bool(log_x[won > 0].min() < log_x[lost > 0].max())
+
+
+def _regressions(
+    s: Floats, won: Floats, lost: Floats, start: Sequence[float] | None, way: str
+) -> Floats:
+    """(r, 3) coefficients for each row of counts (r, n); NaN where the likelihood has no maximum.
+
+    All rows are one regression, each with coefficients of its own: a fit of many takes hardly
+    longer than a fit of one.
+
+    Raises
+    ------
+    PerfectSeparationWarning
+        If every row is separated.
+    """
+    r = len(won)
+    predictors = scipy.linalg.block_diag(*[np.vander(s, 3, increasing=True)] * r)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of steps that overshoot on the way
+        warnings.simplefilter("ignore", HessianInversionWarning)
+        warnings.simplefilter("error", PerfectSeparationWarning)
+        model = GLM(np.column_stack([won.ravel(), lost.ravel()]), predictors, family=Binomial())
+        limits = {"attach_wls": False} if way == "IRLS" else {"maxiter": 1000, "disp": 0}
+        fit = model.fit(start_params=start and np.tile(start, r), method=way, **limits)
+        gradients = np.abs(model.score(fit.params).reshape(r, -1)).max(axis=1)
+        likely = fit.fittedvalues.reshape(r, -1)
+    # A gradient is small next to the trials that it sums over; and it takes as many places that are
+    # not certain as there are coefficients, or these run off for good.
+    level = gradients <= 1e-5 * (won + lost).sum(axis=1)
+    tells = (np.minimum(likely, 1 - likely) > _CERTAIN).sum(axis=1) >= 3
+    return np.where((level & tells)[:, None], fit.params.reshape(r, -1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -208,10 +238,32 @@ def needed(
     n = len(successes)
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
     won, tried = drawn @ successes.astype(float), drawn @ trials.astype(float)
-    again = (fit_curve(values, w, t, start=curve) for w, t in zip(won, tried, strict=True))
+    again = _fitted_again(values, won, tried, curve)
     undetermined = np.full(len(levels), np.nan)
     crossings = [undetermined if one is None else one.crossing(levels) for one in again]
     return estimate, np.array(crossings).T
+
+
+def _fitted_again(x: Floats, successes: Floats, trials: Floats, start: Curve) -> list[Curve | None]:
+    """The curve of each row of counts (r, n), as :func:`fit_curve` fits it, near another one."""
+    centre, lost, log_x = float(np.log(x).mean()), trials - successes, np.log(x)
+    found: list[Curve | None] = [None] * len(trials)
+    easy = [
+        i
+        for i, tried in enumerate((trials > 0).all(axis=1))
+        if tried and _is_determined(log_x, successes[i], lost[i])
+    ]
+    for first in range(0, len(easy), _TOGETHER):
+        rows = easy[first : first + _TOGETHER]
+        with suppress(PerfectSeparationWarning):
+            s = log_x - centre
+            fits = _regressions(s, successes[rows], lost[rows], start.coefficients, "IRLS")
+            for i, fit in zip(rows, fits, strict=True):
+                found[i] = Curve(centre, *fit) if np.isfinite(fit).all() else None
+    return [
+        fit_curve(x, w, t, start) if one is None else one
+        for one, w, t in zip(found, successes, trials, strict=True)
+    ]
 
 
 def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: npt.ArrayLike) -> Floats:

@@ -20,6 +20,8 @@ GOES_ON = {
     *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING"),
     *("RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "STAGE_OUT"),
 }
+# Megabytes of the Snakemake that works on a job's rules, which none of them asks for.
+SNAKEMAKE = 200
 # Seconds that an answer of the controller serves all who ask: it must not be asked for each job.
 FRESH = 2
 # Seconds that a submission waits for a controller that is away or busy, or for room in the queue,
@@ -101,7 +103,8 @@ def submit(script, name, memory, minutes, margin, cpus, partition, account):
         *("sbatch", "--parsable", "--export=ALL", *options(partition, account)),
         # A job that lost its node is Snakemake's to submit again.
         *("--no-requeue", f"--job-name={name}", f"--comment={STUDY}"),
-        *(f"--mem={memory}", f"--time={int(minutes) + int(margin)}", f"--cpus-per-task={cpus}"),
+        f"--mem={int(memory) + SNAKEMAKE}",
+        *(f"--time={int(minutes) + int(margin)}", f"--cpus-per-task={cpus}"),
         *(f"--output={LOGS}/%x-%j.log", script),
     ]
     deadline = time.monotonic() + PATIENCE
