@@ -246,12 +246,13 @@ def needed(
 
 def _fitted_again(x: Floats, successes: Floats, trials: Floats, start: Curve) -> list[Curve | None]:
     """The curve of each row of counts (r, n), as :func:`fit_curve` fits it, near another one."""
-    centre, lost, log_x = float(np.log(x).mean()), trials - successes, np.log(x)
+    log_x, lost = np.log(x), trials - successes
+    centre = float(log_x.mean())
     found: list[Curve | None] = [None] * len(trials)
     easy = [
         i
-        for i, tried in enumerate((trials > 0).all(axis=1))
-        if tried and _is_determined(log_x, successes[i], lost[i])
+        for i, tried in enumerate(trials > 0)
+        if tried.all() and _is_determined(log_x, successes[i], lost[i])
     ]
     for first in range(0, len(easy), _TOGETHER):
         rows = easy[first : first + _TOGETHER]
