@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sparseact import KhatriRaoDesign
 from sparseact.discovery.beside import beside_alike, beside_all
 from sparseact.discovery.companions import Companions, companions
-from sparseact.discovery.evidence import detectable, evidence, noncentrality
+from sparseact.discovery.evidence import Judged, detectable, evidence, noncentrality
 from sparseact.discovery.grams import combined
 from sparseact.discovery.judge import discover
 from sparseact.discovery.robust import left_over, robust_p_values
@@ -93,9 +93,10 @@ def test_evidence_is_that_of_explicit_least_squares(seed, selected):
     latents, used, rewards = made(seed, n_rounds=200)
     design = partialled(latents, used)
     near = {selected[0]: [11], 9: [2, 3]} if selected and selected[0] != 11 else {}
-    told, regression = evidence(design, rewards, selected)
+    judged = Judged.by(design, rewards)
+    told, regression = evidence(judged, selected)
     if near:
-        told = beside_alike(told, design, rewards, selected, alike(near), [9]).told
+        told = beside_alike(told, regression, judged, selected, alike(near), [9]).told
     for action in {0, 1, 4, 9, 11, *selected}:
         others = [j for j in selected if j != action]
         others += [j for j in near.get(action, ()) if j not in others and j != action]
@@ -123,9 +124,9 @@ def test_evidence_is_that_of_explicit_least_squares(seed, selected):
 
 
 def p_values(design, rewards, selected, near):
-    told, _ = evidence(design, rewards, selected)
-    found = beside_alike(told, design, rewards, selected, alike(near), [])
-    return robust_p_values(design, rewards, found.parts, found.within)
+    judged = Judged.by(design, rewards)
+    found = beside_alike(*evidence(judged, selected), judged, selected, alike(near), [])
+    return robust_p_values(judged, found.parts, found.within)
 
 
 def f_test(design, rewards, action, others):
@@ -158,9 +159,8 @@ def test_where_rounds_are_many_every_action_is_told_beside_all_others(selected):
     latents, used, rewards = made(7, n_rounds=2000)
     used *= np.random.default_rng(7).random(used.shape) < 0.8  # not as many in every round
     design = partialled(latents, used)
-    told, _ = evidence(design, rewards, selected)
-    some = beside_alike(told, design, rewards, selected, companions(design), [])
-    found = beside_all(some, design, rewards, selected)
+    judged = Judged.by(design, rewards)
+    found = beside_all(evidence(judged, selected)[0], judged, selected)
     assert found.everything
     assert not found.relative.any()
     for action in range(12):
@@ -187,12 +187,11 @@ def test_what_follows_from_a_few_others_is_not_told():
     used[:, 11] = used.sum(axis=1) % 3 == 0
     used[:, 10] = 1 - used[:, 11]  # one of these two in every round
     design = partialled(latents, used)
-    told, _ = evidence(design, rewards, [1, 4])
-    some = beside_alike(told, design, rewards, [1, 4], companions(design), [])
-    found = beside_all(some, design, rewards, [1, 4])
+    judged = Judged.by(design, rewards)
+    found = beside_all(evidence(judged, [1, 4])[0], judged, [1, 4])
     assert not found.relative.any()
     assert np.flatnonzero(found.told.rank == 0).tolist() == [4, 7, 10, 11]
-    assert robust_p_values(design, rewards, found.parts, found.within)[1] == 1
+    assert robust_p_values(judged, found.parts, found.within)[1] == 1
     for action in (0, 1, 2):
         others = [j for j in range(12) if j not in (action, 7, 10)]  # which span the same
         gram, weights, _ = explicit(design, rewards, action, others)
@@ -209,9 +208,8 @@ def test_where_every_round_uses_as_many_effects_are_differences_from_their_mean(
     weights = np.random.default_rng(7).standard_normal((40, 3))
     rewards = np.einsum("tm,md,td->t", used, weights, states)
     design = partialled(latents, used)
-    told, _ = evidence(design, rewards, [3])
-    none = beside_alike(told, design, rewards, [3], companions(design), [])
-    found = beside_all(none, design, rewards, [3])
+    judged = Judged.by(design, rewards)
+    found = beside_all(evidence(judged, [3])[0], judged, [3])
     assert found.relative.all()
     assert found.as_many == 3
     given = weights - found.told.weights
@@ -280,7 +278,8 @@ def test_bounds_on_the_size_of_an_effect_hold_as_often_as_they_say():
     alpha, trials = 0.1, 1000
     missed = np.zeros((4, 6))
     for _ in range(trials):
-        told, _ = evidence(design, clean + 0.5 * rng.standard_normal(150), [1, 4])
+        judged = Judged.by(design, clean + 0.5 * rng.standard_normal(150))
+        told, _ = evidence(judged, [1, 4])
         low, high = told.size_interval(np.full(6, alpha))
         mean_low, mean_high = told.mean_interval(np.full(6, 2 * alpha))
         missed += [low > true, high < true, mean_low > mean, mean_high < mean]
@@ -294,7 +293,8 @@ def test_near_copies_and_actions_without_rounds_have_no_bound():
     latents, used, rewards = made(3)
     used[:, 7], used[:, 8], used[:, 9] = used[:, 4], 1.0, 0.0
     design = partialled(latents, used)
-    told, _ = evidence(design, rewards, [1, 4])
+    judged = Judged.by(design, rewards)
+    told, alone = evidence(judged, [1, 4])
     assert np.isinf(told.spread[[7, 8, 9]]).all()
     assert told.rank[[7, 8, 9]].tolist() == [0, 0, 0]
     assert p_values(design, rewards, [1, 4], {4: [7]})[1] == 1
@@ -302,7 +302,7 @@ def test_near_copies_and_actions_without_rounds_have_no_bound():
     low, high = told.size_interval(np.full(12, 0.1))
     assert (low[[7, 8, 9]] == 0).all()
     assert np.isinf(high[[7, 8, 9]]).all()
-    apart = beside_alike(told, design, rewards, [1, 4], alike({4: [7]}), []).told
+    apart = beside_alike(told, alone, judged, [1, 4], alike({4: [7]}), []).told
     assert apart.rank[4] == 0
     assert apart.rank[1] == 3
 
@@ -467,7 +467,7 @@ def test_a_score_test_of_the_baseline_has_its_level():
     rejected = 0
     for _ in range(1000):
         noise = spread * rng.standard_normal(800)  # of unequal size
-        _, within = evidence(design, rewards + noise, [1, 4])
+        _, within = evidence(Judged.by(design, rewards + noise), [1, 4])
         rejected += left_over(design, within, squares) < 0.05
     low, high = scipy.stats.binom.ppf([1e-4, 0.9999], 1000, 0.05)
     assert 0.4 * low <= rejected <= 1.3 * high

@@ -18,15 +18,17 @@ from threadpoolctl import ThreadpoolController
 
 # Columns of a slice, at most: fewer are slower to read, and more are not enough slices.
 _COLUMNS = 1280
-# Threads that BLAS had before a solve took all but one.
-_AT_HAND: ContextVar[int] = ContextVar("threads", default=1)
+# Threads that BLAS had before a solve took all but one; 0 outside of a solve.
+_AT_HAND: ContextVar[int] = ContextVar("threads", default=0)
 
 
 @contextmanager
 def serial_blas() -> Iterator[None]:
     """BLAS works with one thread; :func:`over` with as many as BLAS had."""
-    had = max([1, *(one["num_threads"] for one in _blas().info())])
-    token = _AT_HAND.set(max(had, _AT_HAND.get()))
+    if _AT_HAND.get():  # a solve within another; to ask BLAS takes as long as a step
+        yield
+        return
+    token = _AT_HAND.set(max([1, *(one["num_threads"] for one in _blas().info())]))
     try:
         with _blas().limit(limits=1):
             yield

@@ -68,7 +68,12 @@ if STUDY.discover is not None:
                     "discovery_page",
                     "render.py",
                     kinds=["discovery"],
-                    also=[*TEMPLATES, "study/figures.py", "study/prose.py"],
+                    also=[
+                        *TEMPLATES,
+                        "discovery/words.py",
+                        "study/figures.py",
+                        "study/prose.py",
+                    ],
                 ),
             },
         script:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sparseact.design import Floats, Ints
 from sparseact.discovery.companions import Companions
-from sparseact.discovery.evidence import Evidence, Regression, least_squares, regression
+from sparseact.discovery.evidence import Evidence, Judged, Regression, least_squares, regression
 from sparseact.discovery.grams import Axes, Part, axes_of, combined, left_of, pairs, products
 from sparseact.partialled import Partialled
 from sparseact.residuals import RANK
@@ -65,11 +65,17 @@ class Beside(NamedTuple):
     relative: npt.NDArray[np.bool_]
 
 
+def tells_beside_all(design: Partialled) -> bool:
+    """Whether rounds are many enough to allow for all other actions in each."""
+    columns = design.n_blocks * design.block_size
+    return columns <= min(_MOST_COLUMNS, design.n_rounds // _ROUNDS_A_COLUMN)
+
+
 @serial_blas()
 def beside_alike(
     told: Evidence,
-    design: Partialled,
-    rewards: Floats,
+    alone: Regression,
+    judged: Judged,
     selected: Sequence[int] | Ints,
     alike: Companions,
     those: Sequence[int] | Ints,
@@ -78,31 +84,31 @@ def beside_alike(
 
     Parameters
     ----------
-    told : Evidence
-        Beside the selected.
-    design, rewards, selected
-        What it was made of.
+    told, alone : Evidence, Regression
+        Beside the selected, and on them.
+    judged, selected
+        What these were made of.
     alike : Companions
     those : int array
         Actions for which that is done, besides the selected.
     """
-    chosen = np.asarray(selected, dtype=np.intp)
-    rest, common = design.rest_of(rewards), as_many(design)
+    design, chosen = judged.design, np.asarray(selected, dtype=np.intp)
+    common = as_many(design)
     close = np.where(alike.coherence > ALIKE, alike.actions, -1)
 
     near = np.setdiff1d(close[chosen], [*chosen, -1])
     blocks = np.concatenate([chosen, near])
     gram, energy = products(design, blocks, blocks), design.energy[blocks]
-    right = design.correlate_start(rest, np.array([design.n_rounds]))[0]
+    right = judged.correlations[blocks].ravel()
     parts = []
     for i, j in enumerate(chosen):
         others = np.flatnonzero(np.isin(blocks, [*chosen, *close[j]]) & (blocks != j))
-        parts.append(left_of(gram, right[blocks].ravel(), blocks, energy, i, others))
-    within = regression(design, rest, blocks, axes_of(gram, energy).inverse)
+        parts.append(left_of(gram, right, blocks, energy, i, others))
+    within = regression(judged, blocks, axes_of(gram, energy).inverse)
 
     unchosen = np.setdiff1d(np.asarray(those, dtype=np.intp), chosen)
     unchosen = unchosen[(close[unchosen] >= 0).any(axis=1)]
-    parts_of_them = _beside_near(design, right, chosen, close, unchosen)
+    parts_of_them = _beside_near(judged, alone.basis, chosen, close, unchosen)
     which = np.concatenate([chosen, unchosen])
     return Beside(
         _replaced(told, design, which, [*parts, *parts_of_them]),
@@ -115,14 +121,14 @@ def beside_alike(
 
 
 def _beside_near(
-    design: Partialled, right: Floats, chosen: Ints, close: Ints, those: Ints
+    judged: Judged, basis: Floats, chosen: Ints, close: Ints, those: Ints
 ) -> list[Part]:
     """What the selected leave of some actions, and then the actions (n,) close to each."""
+    design, _, right = judged
     d = design.block_size
     sets = [[j, *(i for i in close[j] if i >= 0 and i not in chosen)] for j in those]
     named = np.unique(np.concatenate([*sets, np.empty(0)])).astype(np.intp)
     place = {j: i for i, j in enumerate(named)}
-    basis = axes_of(products(design, chosen, chosen), design.energy[chosen]).inverse
     inner = basis.T @ products(design, chosen, named)
     inner = inner.reshape(basis.shape[1], len(named), d).transpose(1, 0, 2)
     left = right[named] - (basis.T @ right[chosen].ravel()) @ inner
@@ -153,8 +159,8 @@ def _beside_near(
 
 
 @serial_blas()
-def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Ints) -> Beside:
-    """Allow for all other actions, where rounds are many for that.
+def beside_all(told: Evidence, judged: Judged, selected: Sequence[int] | Ints) -> Beside:
+    """Allow for all other actions: see :func:`tells_beside_all`.
 
     What follows from a few others is then not told. Of what follows from many together only
     differences are: of the weights that fit as well, those are taken of which the weights of
@@ -163,25 +169,24 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
 
     Parameters
     ----------
-    found : Beside
-        Beside fewer.
-    design, rewards, selected
+    told : Evidence
+        Beside the selected.
+    judged, selected
         What it was made of.
     """
+    design, common = judged.design, as_many(judged.design)
     M, d = design.n_blocks, design.block_size
-    if M * d > min(_MOST_COLUMNS, design.n_rounds // _ROUNDS_A_COLUMN):
-        return found
-    rest, blocks = design.rest_of(rewards), np.arange(M)
+    blocks = np.arange(M)
     free = ~np.isin(blocks, selected) & (design.coverage > 0)
     gram = products(design, blocks, blocks)
-    right = design.correlate_start(rest, np.array([design.n_rounds]))[0].ravel()
+    right = judged.correlations.ravel()
     axes = axes_of(gram, design.energy)
     basis = axes.inverse
-    within = regression(design, rest, blocks, basis)
+    within = regression(judged, blocks, basis)
     within = within._replace(leverage=_leverage(design, blocks, basis))
 
     relative = np.zeros(M, dtype=np.bool_)
-    if np.isfinite(found.as_many) and free.any():
+    if np.isfinite(common) and free.any():
         relative = design.coverage > 0
         axes = axes_of(gram + _none_on_average(gram, free, d), design.energy)
     plain, (least, differ) = _plain(axes, right, d), _least_of_others(axes, free, right, d)
@@ -199,13 +204,13 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
         order = np.concatenate([[j], np.delete(blocks, j)])
         coefficients = (factor[order].reshape(M * d, -1) @ factor[j].T) @ grams[j]
         parts.append(Part(order, coefficients, grams[j], correlations[j]))
-    told, ratio = found.told, within.ratio
+    ratio = within.ratio
     alone = {
         name: getattr(told, name) * (ratio / told.noise_ratio) ** 2
         for name in ("spread_alone", "spread_beside_baseline")
     }
-    return found._replace(
-        told=replace(
+    return Beside(
+        replace(
             told,
             **least_squares(design, slice(None), grams, correlations, ratio),
             **alone,
@@ -213,8 +218,9 @@ def beside_all(found: Beside, design: Partialled, rewards: Floats, selected: Int
             free=within.free,
             noise_ratio=ratio,
         ),
-        parts=tuple(parts),
-        within=within,
+        tuple(parts),
+        within,
+        common,
         everything=True,
         relative=relative | differ,
     )

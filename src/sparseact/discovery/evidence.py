@@ -151,11 +151,40 @@ def detectable(degrees: int, alpha: float, power: float) -> float:
     return float(scipy.special.chndtrinc(scipy.special.chdtri(degrees, alpha), degrees, 1 - power))
 
 
+class Judged(NamedTuple):
+    """Rounds that actions are judged on, which are not to be those that they were selected on.
+
+    Attributes
+    ----------
+    design : Partialled
+    rest : array (T,)
+        What the baseline leaves of the rewards.
+    correlations : array (M, d)
+        Of every block with that.
+    """
+
+    design: Partialled
+    rest: Floats
+    correlations: Floats
+
+    @classmethod
+    def by(cls, design: Partialled, rewards: Floats) -> Judged:
+        """By rewards (T,) as they are."""
+        rest = design.rest_of(rewards)
+        return cls(design, rest, _correlations(design, rest))
+
+
+def _correlations(design: Partialled, values: Floats) -> Floats:
+    return design.correlate_start(values, np.array([design.n_rounds]))[0]
+
+
 class Regression(NamedTuple):
     """Least squares on the blocks of some actions.
 
     Attributes
     ----------
+    basis : array (m·d, r)
+        W for which WᵀGW is the identity, G the Gram of the blocks.
     residual : array (T,)
         Of the rewards.
     noise, free : float, int
@@ -166,6 +195,7 @@ class Regression(NamedTuple):
         How much of its own reward each round explains; None where that is little.
     """
 
+    basis: Floats
     residual: Floats
     noise: float
     free: int
@@ -174,16 +204,12 @@ class Regression(NamedTuple):
 
 
 @serial_blas()
-def evidence(
-    design: Partialled, rewards: Floats, selected: Sequence[int] | Ints
-) -> tuple[Evidence, Regression]:
+def evidence(judged: Judged, selected: Sequence[int] | Ints) -> tuple[Evidence, Regression]:
     """What the rounds of a log tell of every action, beside its baseline and selected actions.
 
     Parameters
     ----------
-    design : Partialled
-        The rounds, which are not to be those that the actions were selected on.
-    rewards : array (T,)
+    judged : Judged
     selected : int array (m,)
         Actions that are allowed for in all others, distinct and of no order.
 
@@ -193,10 +219,10 @@ def evidence(
     regression : Regression
         On the selected.
     """
-    chosen = np.asarray(selected, dtype=np.intp)
-    rest, d, m = design.rest_of(rewards), design.block_size, len(chosen)
+    design, chosen = judged.design, np.asarray(selected, dtype=np.intp)
+    d, m = design.block_size, len(chosen)
     grams = design.grams.copy()
-    correlations = design.correlate_start(rest, np.array([design.n_rounds]))[0]
+    correlations = judged.correlations.copy()
     own, right = products(design, chosen, chosen), correlations[chosen].ravel()
     basis = axes_of(own, design.energy[chosen]).inverse
     explained = basis.T @ right
@@ -211,7 +237,7 @@ def evidence(
         others = np.delete(np.arange(m), i)
         left = left_of(own, right, chosen, design.energy[chosen], i, others)
         grams[j], correlations[j] = left.gram, left.correlation
-    found = regression(design, rest, chosen, basis)
+    found = regression(judged, chosen, basis)
     told = Evidence(
         **least_squares(design, slice(None), grams, correlations, found.ratio),
         spread_alone=found.ratio**2 * _spread(eigenvalues(design.whole), design.energy),
@@ -223,15 +249,16 @@ def evidence(
     return told, found
 
 
-def regression(design: Partialled, rest: Floats, blocks: Ints, basis: Floats) -> Regression:
+def regression(judged: Judged, blocks: Ints, basis: Floats) -> Regression:
     """Least squares on some blocks, with WᵀGW the identity for ``basis`` W (m·d, r)."""
-    residual = rest
-    for _ in range(2):  # twice is exact to working precision
-        correlations = design.correlate_start(residual, np.array([design.n_rounds]))[0]
+    design, residual, correlations = judged
+    for again in (True, False):  # twice is exact to working precision
         along = basis.T @ correlations[blocks].ravel()
         residual = residual - combined(design, blocks, (basis @ along)[:, None])[:, 0]
+        if again:
+            correlations = _correlations(design, residual)
     noise, free = float(residual @ residual), design.n_logged - basis.shape[1]
-    return Regression(residual, noise, free, _noise_ratio(design, residual, noise))
+    return Regression(basis, residual, noise, free, _noise_ratio(design, residual, noise))
 
 
 def _noise_ratio(design: Partialled, residual: Floats, noise: float) -> Floats:

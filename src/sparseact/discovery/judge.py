@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from sparseact.arguments import LARGEST, integer, numbers, real
 from sparseact.design import Floats, Ints, KhatriRaoDesign
-from sparseact.discovery.beside import ALIKE, beside_alike, beside_all
+from sparseact.discovery.beside import ALIKE, beside_alike, beside_all, tells_beside_all
 from sparseact.discovery.companions import Companions, companions
-from sparseact.discovery.evidence import evidence
+from sparseact.discovery.evidence import Judged, evidence
 from sparseact.discovery.robust import left_over, robust_p_values
 from sparseact.discovery.settings import BASELINES, Baseline
 from sparseact.discovery.states import Scale
@@ -212,41 +212,43 @@ def discover(
         stopping=NoiseTest(terms.alpha),
     )
     del own
-    judged = _beside_baseline(scaled, design, held, baseline)
+    judged = Judged.by(_beside_baseline(scaled, design, held, baseline), y[held])
     _log.info("judging on %d rounds, beside %d selected", n_held, len(found.support))
-    alike = companions(judged)
-    told, alone = evidence(judged, y[held], found.support)
-    # What could be said to be able to go must be so beside its near-copies too.
-    likely = told.size_interval(np.full(M, terms.alpha / M))[1] < terms.threshold
-    beside = beside_alike(told, judged, y[held], found.support, alike, np.flatnonzero(likely))
-    beside = beside_all(beside, judged, y[held], found.support)
-    told = beside.told
-    robust = robust_p_values(judged, y[held], beside.parts, beside.within)
+    alike = companions(judged.design)
+    told, alone = evidence(judged, found.support)
+    if tells_beside_all(judged.design):
+        beside = beside_all(told, judged, found.support)
+    else:
+        # What could be said to be able to go must be so beside its near-copies too.
+        likely = told.size_interval(np.full(M, terms.alpha / M))[1] < terms.threshold
+        beside = beside_alike(told, alone, judged, found.support, alike, np.flatnonzero(likely))
+    robust = robust_p_values(judged, beside.parts, beside.within)
     order = np.zeros(M, dtype=np.intp)
     order[found.support] = np.arange(1, len(found.support) + 1)
-    rest = judged.rest_of(y[held])
     total = float(np.square(y[held] - y[held].mean()).sum())
-    left = float(rest @ rest)
+    weights, left = beside.told.weights, float(judged.rest @ judged.rest)
     return Discovery(
         names=named,
         latent_names=latents,
-        verdicts=verdicts(told, found.support, robust, design.coverage, T, n_held / T, terms),
+        verdicts=verdicts(
+            beside.told, found.support, robust, design.coverage, T, n_held / T, terms
+        ),
         order=order,
         coverage=design.coverage,
         companions=alike,
         everything=beside.everything,
         as_many=beside.as_many,
         relative=beside.relative,
-        weights=np.column_stack([told.weights[:, 0], scale.slopes(told.weights)]),
+        weights=np.column_stack([weights[:, 0], scale.slopes(weights)]),
         terms=terms,
         n_rounds=T,
         n_held_out=n_held,
-        noise_std=told.noise_std,
+        noise_std=beside.told.noise_std,
         reward_mean=float(y.mean()),
         reward_std=spread,
         explained_by_baseline=1 - left / total,
         explained_by_actions=(left - alone.noise) / total,
-        bend=left_over(judged, beside.within, _squares(design.latents, held))
+        bend=left_over(judged.design, beside.within, _squares(design.latents, held))
         if baseline == "linear"
         else np.nan,
         stop_reason=found.stop_reason,

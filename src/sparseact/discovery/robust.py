@@ -16,7 +16,7 @@ import numpy as np
 import scipy.special
 
 from sparseact.design import Floats
-from sparseact.discovery.evidence import EXACT, Regression
+from sparseact.discovery.evidence import EXACT, Judged, Regression
 from sparseact.discovery.grams import Part, combined
 from sparseact.partialled import Partialled
 from sparseact.residuals import RANK
@@ -24,27 +24,24 @@ from sparseact.threads import serial_blas
 
 
 @serial_blas()
-def robust_p_values(
-    design: Partialled, rewards: Floats, parts: Sequence[Part], within: Regression
-) -> Floats:
+def robust_p_values(judged: Judged, parts: Sequence[Part], within: Regression) -> Floats:
     """(m,) of no effect of each of some actions, beside others.
 
     F tests, each action on its own; 1 where the others leave nothing of a block.
 
     Parameters
     ----------
-    design : Partialled
-    rewards : array (T,)
+    judged : Judged
     parts : sequence of m Part
         What the others leave of each action.
     within : Regression
         On them and those others at least.
     """
-    rest = design.rest_of(rewards)
-    return np.array([_p_value(design, rest, part, within) for part in parts])
+    return np.array([_p_value(judged, part, within) for part in parts])
 
 
-def _p_value(design: Partialled, rest: Floats, part: Part, within: Regression) -> float:
+def _p_value(judged: Judged, part: Part, within: Regression) -> float:
+    design, rest, _ = judged
     values, vectors = np.linalg.eigh(part.gram)
     keep = values > RANK * design.energy[part.blocks[0]]
     degrees = int(keep.sum())

@@ -11,13 +11,12 @@ from rich.text import Text
 
 from sparseact.discovery.advice import Advice, advice
 from sparseact.discovery.judge import Discovery
+from sparseact.discovery.words import REASONS, differences, rounds, settling
 
 # Undetermined actions that are shown.
 _SHOWN = 10
 # A share that is rounding.
 _NOTHING = 1e-9
-# More rounds than this are not told by their number.
-_MANY = 10**9
 # Actions and pairs that a sentence of advice names.
 _NAMED = 3
 
@@ -66,14 +65,7 @@ def _summary(found: Discovery) -> Iterator[str]:
         f"variance there {explained}. Noise: {found.noise_std:.3g}."
     )
     if found.relative.any():
-        if np.isfinite(found.as_many):
-            why = f"Every round, or nearly, used {_actions(found.as_many)}"
-        else:
-            why = f"{_actions(found.relative.sum())} are used in place of each other"
-        yield (
-            f"{why}: what is told of them is by how much they differ from the average, by use, of "
-            "those not selected. Rounds without any of them would tell more."
-        )
+        yield differences(int(found.relative.sum()), found.as_many, "action")
     if found.stop_reason == "n_select" and selected < len(found.names):
         yield (
             f"Selection ended with the {selected} actions that --most allows: more may matter, "
@@ -120,53 +112,32 @@ def _undetermined(found: Discovery, everything: bool) -> Table:
 
 
 def _settling(found: Discovery, j: int) -> str:
-    uses, reason = found.verdicts.more_uses[j], str(found.verdicts.reason[j])
-    if not np.isfinite(uses):
-        return "nothing that can be counted"
-    n, more = _rounds(uses), _rounds(uses, "more ")
-    if reason == "confounded":
-        return f"{n} with it and without {found.partner(j) or 'those used with it'}"
-    return {
-        "unused": f"{n} with it",
-        "rounds": f"{more} with it",
-        "states": f"{n} with it in all kinds of states",
-        "always": f"{n} without it",
-        "borderline": f"{more} with it",
-    }[reason]
-
-
-_REASONS = {
-    "unused": "never used",
-    "rounds": "too few rounds for the threshold",
-    "states": "used in too few kinds of states",
-    "always": "used nearly always",
-    "confounded": "used with another",
-    "borderline": "effect near the threshold",
-}
+    told = found.verdicts
+    return settling(str(told.reason[j]), float(told.more_uses[j]), found.partner(j))
 
 
 def _reasons(told: Advice) -> str:
-    return ", ".join(f"{n:,} {_REASONS[reason]}" for reason, n in told.reasons.items())
+    return ", ".join(f"{n:,} {REASONS[reason]}" for reason, n in told.reasons.items())
 
 
 def _advised(told: Advice) -> Iterator[str]:
     if told.settled_by_rounds == 1:
         yield (
-            f"{_rounds(told.rounds_for_all, 'more ')}, as they are logged, would settle the one "
+            f"{rounds(told.rounds_for_all, 'more ')}, as they are logged, would settle the one "
             "action that they can settle."
         )
     elif told.settled_by_rounds:
         yield (
-            f"{_rounds(told.rounds_for_half, 'more ')}, as they are logged, would settle half of "
+            f"{rounds(told.rounds_for_half, 'more ')}, as they are logged, would settle half of "
             f"the {told.settled_by_rounds:,} actions that they can settle, "
-            f"{_rounds(told.rounds_for_all)} all of them."
+            f"{rounds(told.rounds_for_all)} all of them."
         )
     if told.explore:
-        first = [f"{one.action} ({_rounds(one.uses, 'more ')})" for one in told.explore[:_NAMED]]
+        first = [f"{one.action} ({rounds(one.uses, 'more ')})" for one in told.explore[:_NAMED]]
         yield f"Explore first: {_list(first)}."
     if told.apart:
         pairs = [
-            f"{one.action} and {one.other} ({_rounds(one.uses)} with one alone)"
+            f"{one.action} and {one.other} ({rounds(one.uses)} with one alone)"
             for one in told.apart[:_NAMED]
         ]
         yield f"Use apart: {_list(pairs)}."
@@ -194,11 +165,6 @@ def _table(*columns: str, right: int) -> Table:
             overflow="ellipsis" if numeric else "fold",
         )
     return table
-
-
-def _rounds(n: float, more: str = "") -> str:
-    number = "over a billion" if n > _MANY else f"{n:,.0f}"
-    return f"{number} {more}round{'' if n == 1 else 's'}"
 
 
 def _interval(low: float, high: float) -> str:

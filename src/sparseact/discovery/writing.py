@@ -1,14 +1,15 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Tables and logs as files, in the form that the suffix names."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import polars as pl
+
+from sparseact.files import whole
 
 # Between what a cell of a text file lists.
 BETWEEN = ";"
@@ -54,12 +55,8 @@ def _replace(path: Path, forms: dict[str, _Write], table: pl.DataFrame) -> None:
     write = forms.get(path.suffix.lower())
     if write is None:
         raise ValueError(f"{path} must have one of the suffixes {', '.join(forms)}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(table, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as partial:
+        write(table, partial)
 
 
 def _csv(table: pl.DataFrame, path: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sparseact.files import whole
+
 # Seconds that pip waits for an answer, and that all of it may take.
 _PATIENCE, _LIMIT = 15, 300
 # How pip says that a file has another digest than the one that is pinned.
@@ -108,9 +110,8 @@ def keep_why(path: str | Path, why: str) -> None:
 
 
 def _write(path: str | Path, text: str) -> None:
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def kept(text: str) -> tuple[dict[str, str], str]:

@@ -11,12 +11,10 @@ clock, host or path goes into a file; but for a clock's into what is volatile
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ import netCDF4
 import numpy as np
 import numpy.typing as npt
 
+from sparseact.files import whole
 from sparseact.study.origin import origin_of
 from sparseact.study.values import tell
 from sparseact.study.variables import KINDS, VARIABLES
@@ -115,9 +114,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its name when all has gone well.
-
-    What a killed run left half-written of the same path is removed.
+    """:func:`~sparseact.files.whole`, in a folder that is made if it is not there.
 
     Raises
     ------
@@ -127,22 +124,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # As many marks as mkstemp draws: with any more this could be another target's.
-        prefix, suffix = f".{target.stem}.", f".part{target.suffix}"
-        for left in target.parent.glob(f"{glob.escape(prefix)}{'?' * 8}{glob.escape(suffix)}"):
-            left.unlink(missing_ok=True)
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
-        os.close(handle)
-        partial = Path(name)
-        try:
+        with whole(target) as partial:
             yield partial
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
-            partial.chmod(0o644)
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise _unwritable(target, error.strerror or str(error)) from error
 

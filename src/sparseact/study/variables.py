@@ -238,7 +238,9 @@ VARIABLES: dict[str, Variable] = {
     ),
     **_estimate(
         "final_recovery_probability",
-        _probability("probability of exact recovery after the most rounds, least over the grid"),
+        _probability(
+            "probability of exact recovery after the most rounds, the least at this place"
+        ),
     ),
     # scaling laws
     "loo_error": _positive("1", "leave-one-out error of log rounds needed, root mean square"),
