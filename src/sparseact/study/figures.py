@@ -27,7 +27,8 @@ WIDTH = 7.2
 
 def set_style() -> None:
     """One look for all figures."""
-    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    # The font that comes with Matplotlib: others would make other bytes where they are installed.
+    sns.set_theme(context="paper", style="ticks", palette="colorblind", font="DejaVu Sans")
     mpl.rcParams.update(
         {
             "axes.grid": True,
