@@ -24,6 +24,8 @@ rule method_costs:
         "../../environment.yml"
     # All of this machine, so that no other job of the study disturbs the clock; it works in one.
     threads: workflow.resource_settings.cores or 1
+    # First, while there is no job to wait for.
+    priority: 1
     resources:
         **needs_of("method_costs"),
     params:
