@@ -20,12 +20,12 @@ rule method_costs:
         f"{LOGS}/method_costs.log",
     benchmark:
         f"{LOGS}/method_costs.tsv"
+    # First, while there is no job to wait for.
+    priority: 1
     conda:
         "../../environment.yml"
     # All of this machine, so that no other job of the study disturbs the clock; it works in one.
     threads: workflow.resource_settings.cores or 1
-    # First, while there is no job to wait for.
-    priority: 1
     resources:
         **needs_of("method_costs"),
     params:
