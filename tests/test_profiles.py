@@ -9,14 +9,14 @@ import yaml
 
 PROFILES = ("default", "local", "slurm")
 # What must be the same however jobs run, or other things would run again.
-SHARED = ("rerun-triggers", "keep-going", "rerun-incomplete", "nolock")
+SHARED = ("rerun-triggers", "keep-going", "rerun-incomplete", "nolock", "scheduler")
 
 
 def profile(root, name):
     return yaml.safe_load((root / f"workflow/profiles/{name}/config.yaml").read_text())
 
 
-def test_profiles_agree_on_what_makes_jobs_run_again(root):
+def test_profiles_agree_on_what_runs_and_when(root):
     default, *others = (profile(root, name) for name in PROFILES)
     assert {*default} == {*SHARED}
     for other in others:

@@ -13,8 +13,8 @@ from sparseact.study.volatile import is_volatile
 from studies import Study, edit, finish
 
 pytestmark = pytest.mark.faults
-# Trials of a job, where work is cut into other pieces: most scenarios have 60.
-PIECE = 40
+# Trials of a job, where work is cut into other pieces: most scenarios have 40.
+PIECE = 25
 
 
 def test_a_second_run_has_nothing_to_do(quick):

@@ -39,6 +39,9 @@ REPORTS = str(Path("reports") / STUDY.label)
 LOGS = str(Path("logs") / STUDY.label)
 LOCK = f"{LOGS}/.lock"
 
+# What figures come as.
+FORMATS = ("png", "svg", "pdf") if STUDY.pdf else ("png", "svg")
+
 # Jobs inherit these: the package is this checkout's, whatever else is installed; one job is one
 # thread, because BLAS adds up in another order with more; and the study is theirs while they run.
 THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM")
@@ -47,6 +50,7 @@ os.environ.update(
     PYTHONPATH=SOURCE,
     STUDY_LOCK=LOCK,
     STUDY_PYTHON=sys.executable,
+    STUDY_FORMATS=" ".join(FORMATS),
 )
 RUN = str(uuid.uuid4())
 if workflow.is_main_process:

@@ -100,7 +100,6 @@ NOTEBOOKS = {
         "figures": ("call_time", "call_memory"),
     },
 }
-FORMATS = ("pdf", "svg", "png")
 # What pages are made from, beside code.
 TEMPLATES = [
     f"study/templates/{name}.html.j2"

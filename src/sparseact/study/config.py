@@ -744,6 +744,7 @@ class Study(_Model):
         list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1, max_length=9)
     ]
     bootstrap: Annotated[int, Field(ge=20, le=10**5)]
+    pdf: bool = True
     experiments: Experiments
     method_costs: MethodCosts
     tool_catalogue: ToolCatalogue

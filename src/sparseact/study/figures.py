@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ ORDERED = "viridis"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Wide enough for a text column of a paper, in inches.
 WIDTH = 7.2
+# What each format calls the time of its making.
+_STAMPS = {"png": None, "svg": "Date", "pdf": "CreationDate"}
 
 
 def set_style() -> None:
@@ -77,7 +80,9 @@ def powers(ax: Axes, axis: str, values: Sequence[float]) -> None:
 
 
 def save(figure: Figure, name: str, reports: str | Path) -> Image:
-    """Write ``figures/<name>.pdf``, ``.svg`` and ``.png``, and give the picture back for the page.
+    """Write ``figures/<name>`` in each format, and give the picture back for the page.
+
+    As PNG, SVG and PDF, or those that ``STUDY_FORMATS`` in the environment names, PNG among them.
 
     Raises
     ------
@@ -88,7 +93,8 @@ def save(figure: Figure, name: str, reports: str | Path) -> Image:
 
     folder = Path(reports) / "figures"
     # No clock in the files: the same figure is the same bytes.
-    for suffix, stamp in (("png", None), ("pdf", "CreationDate"), ("svg", "Date")):
+    for suffix in os.environ.get("STUDY_FORMATS", "png svg pdf").split():
+        stamp = _STAMPS[suffix]
         with atomic(folder / f"{name}.{suffix}") as partial:
             metadata = {stamp: None} if stamp else None
             figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
