@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 import scipy.special
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.proportion import proportion_confint
@@ -248,6 +248,7 @@ def _fitted_again(x: Floats, successes: Floats, trials: Floats, start: Curve) ->
     """The curve of each row of counts (r, n), as :func:`fit_curve` fits it, near another one."""
     log_x, lost = np.log(x), trials - successes
     centre = float(log_x.mean())
+    s = log_x - centre
     found: list[Curve | None] = [None] * len(trials)
     easy = [
         i
@@ -257,7 +258,6 @@ def _fitted_again(x: Floats, successes: Floats, trials: Floats, start: Curve) ->
     for first in range(0, len(easy), _TOGETHER):
         rows = easy[first : first + _TOGETHER]
         with suppress(PerfectSeparationWarning):
-            s = log_x - centre
             fits = _regressions(s, successes[rows], lost[rows], start.coefficients, "IRLS")
             for i, fit in zip(rows, fits, strict=True):
                 found[i] = Curve(centre, *fit) if np.isfinite(fit).all() else None
@@ -283,7 +283,7 @@ def interpolated(x: npt.ArrayLike, share: npt.ArrayLike, quantiles: npt.ArrayLik
     levels = numbers(quantiles, "quantiles", (None,))
     if np.isnan(shares).any():
         raise ValueError("share must not be NaN")
-    rising, log_x = isotonic_regression(shares), np.log(x)
+    rising, log_x = isotonic_regression(shares).x, np.log(x)
     found = np.full(len(levels), np.nan)
     for i, q in enumerate(levels):
         above = int(np.searchsorted(rising, q))

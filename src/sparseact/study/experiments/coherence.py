@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from sparseact.curves import interval
 from sparseact.design import Floats
@@ -150,7 +150,7 @@ def _put_ends(
 
     def broken(shares: Floats, erc: Floats) -> float:
         order = np.argsort(erc)
-        falling = isotonic_regression(shares[order], increasing=False)
+        falling = isotonic_regression(shares[order], increasing=False).x
         after = int(np.argmax(falling < 0.5))
         if falling[after] >= 0.5 or after == 0:
             return float("nan")
