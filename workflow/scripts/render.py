@@ -21,7 +21,7 @@ from sparseact.study import receipt, report, store  # noqa: E402
 
 with job(snakemake) as params, private:
     # Notebooks trust what they read.
-    claims = snakemake.input.get("claims", [])
+    claims = snakemake.input.get("claims")
     if claims:
         receipt.check(snakemake.input.judged, params["judged_by"])
     datasets = snakemake.input.datasets

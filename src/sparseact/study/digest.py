@@ -55,7 +55,10 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
         return hashlib.sha256(path.read_bytes()).hexdigest(), ()
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imports = tuple(_imported(tree, path))
-    for node in ast.walk(tree):
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        pending.extend(_statements(node))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -67,15 +70,23 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Statements right below a node, and the branches that hold some: no expression holds any."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        below = getattr(node, field, ())
+        if isinstance(below, list):
+            yield from below
+
+
 def _imported(tree: ast.AST, path: Path) -> Iterator[Path]:
     """Files that a module imports of the package or from its own folder; not only for types."""
-    pending = [tree]
+    pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             pending.extend(node.orelse)
             continue
-        pending.extend(ast.iter_child_nodes(node))
+        pending.extend(_statements(node))
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
