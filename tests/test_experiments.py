@@ -1150,6 +1150,27 @@ def test_a_tail_of_few_energies_or_without_its_baseline_has_no_more_than_it_can(
     )
 
 
+def test_a_cell_without_a_tail_is_the_baseline_of_all_tails_without_one_of_their_own(tmp_path):
+    n = ladder(200.0, 5)
+    made = [
+        tailed(0.0, n),
+        tailed(0.1, n, needed=120.0),
+        tailed(0.1, n, tail="power", needed=150.0),
+    ]
+    ds = collected(tmp_path, made)
+    bare = ds[[name for name in ds if "tail_energy" in ds[name].dims]].sel(tail_energy=0.0)
+    xr.testing.assert_identical(*(bare.sel(tail=one, drop=True) for one in ("flat", "power")))
+    for tail, factor in (("flat", 1.2), ("power", 1.5)):
+        for q in QUANTILES:
+            here = {"tail": tail, "tail_energy": 0.1, "quantile": q}
+            assert_estimate(ds, "rounds_factor", here, factor)
+    own = collected(tmp_path, [*made, tailed(0.0, n, tail="power", needed=75.0)])
+    for q in QUANTILES:
+        here = {"tail": "power", "tail_energy": 0.1, "quantile": q}
+        assert_estimate(own, "rounds_factor", here, 2.0)
+        assert_estimate(own, "rounds_factor", {**here, "tail": "flat"}, 1.2)
+
+
 def test_a_tail_multiplies_the_noise_in_a_correlation_as_stated():
     scenario = Scenario(
         design="signed", n_actions=6, sparsity=2, latent_dim=2, tail="flat", tail_energy=0.9

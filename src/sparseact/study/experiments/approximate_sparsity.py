@@ -41,7 +41,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     ds = empty(
         "approximate_sparsity",
         {
-            "tail": list(dict.fromkeys(cell.scenario.tail for cell in cells)),
+            "tail": list(dict.fromkeys(tail for tail, _ in _with_tails(cells))),
             "tail_energy": sorted({cell.scenario.tail_energy for cell in cells}),
             "n_rounds": sorted({n for cell in cells for n in cell.n_rounds}),
             "quantile": settings.quantiles,
@@ -50,8 +50,8 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     )
     needed: dict[str, dict[float, tuple[Ends, Floats]]] = {}
     ratios: dict[tuple[str, int], dict[float, Floats]] = {}
-    for cell in cells:
-        tail, energy = cell.scenario.tail, cell.scenario.tail_energy
+    for tail, cell in _with_tails(cells):
+        energy = cell.scenario.tail_energy
         place = {"tail": tail, "tail_energy": energy}
         ds["largest_tail"].loc[place] = cell.scenario.largest_tail
         for step, factor in zip(("first", "last"), noise_factors(cell.scenario), strict=True):
@@ -67,6 +67,20 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
         _put_break_even(ds, of_tail, n_rounds, by_energy)
     _put_ends(ds)
     return ds
+
+
+def _with_tails(cells: Sequence[Cell]) -> list[tuple[str, Cell]]:
+    """Each cell with its tail; one without energy also with those that have none of their own.
+
+    Without energy there is no tail, whatever its name.
+    """
+    bare = [cell.scenario.tail for cell in cells if not cell.scenario.tail_energy]
+    tails = dict.fromkeys(cell.scenario.tail for cell in cells)
+    of = [(cell.scenario.tail, cell) for cell in cells]
+    for cell in cells:
+        if not cell.scenario.tail_energy:
+            of.extend((tail, cell) for tail in tails if tail not in bare)
+    return of
 
 
 def noise_factors(scenario: Scenario) -> tuple[float, float]:
