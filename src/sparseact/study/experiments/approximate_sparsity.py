@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,18 +69,17 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     return ds
 
 
-def _with_tails(cells: Sequence[Cell]) -> list[tuple[str, Cell]]:
+def _with_tails(cells: Sequence[Cell]) -> Iterator[tuple[str, Cell]]:
     """Each cell with its tail; one without energy also with those that have none of their own.
 
     Without energy there is no tail, whatever its name.
     """
-    bare = [cell.scenario.tail for cell in cells if not cell.scenario.tail_energy]
     tails = dict.fromkeys(cell.scenario.tail for cell in cells)
-    of = [(cell.scenario.tail, cell) for cell in cells]
+    bare = {cell.scenario.tail for cell in cells if not cell.scenario.tail_energy}
     for cell in cells:
+        yield cell.scenario.tail, cell
         if not cell.scenario.tail_energy:
-            of.extend((tail, cell) for tail in tails if tail not in bare)
-    return of
+            yield from ((tail, cell) for tail in tails if tail not in bare)
 
 
 def noise_factors(scenario: Scenario) -> tuple[float, float]:
