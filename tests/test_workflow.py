@@ -519,7 +519,8 @@ def test_a_wheel_that_is_not_the_pinned_one_stops_the_workflow(copy):
 def test_the_claims_are_judged_again_when_they_change(copy):
     claims = copy.folder / "config/claims.yaml"
     edit(claims, "criterion: {above: 0.95}", "criterion: {above: 0.96}")
-    expected = {f"render_{name}": 1 for name in notebooks(copy)}
+    # The page of volatile data tells no verdict.
+    expected = {f"render_{name}": 1 for name in notebooks(copy) if name != "method_costs"}
     assert copy.planned() == expected | {"judge": 1, "index": 1, "manifest": 1, "all": 1}
 
 
