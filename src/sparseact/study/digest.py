@@ -55,10 +55,7 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
         return hashlib.sha256(path.read_bytes()).hexdigest(), ()
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imports = tuple(_imported(tree, path))
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        pending.extend(_statements(node))
+    for node in _walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -70,23 +67,28 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Statements right below a node, and the branches that hold some: no expression holds any."""
+def _walk(node: ast.AST, *, types: bool = True) -> Iterator[ast.AST]:
+    """A node and all statements below it, those for types alone if asked for.
+
+    No expression holds any.
+    """
+    yield node
     for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        if field == "body" and not types and _is_for_types(node):
+            continue
         below = getattr(node, field, ())
         if isinstance(below, list):
-            yield from below
+            for one in below:
+                yield from _walk(one, types=types)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _imported(tree: ast.AST, path: Path) -> Iterator[Path]:
     """Files that a module imports of the package or from its own folder; not only for types."""
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            pending.extend(node.orelse)
-            continue
-        pending.extend(_statements(node))
+    for node in _walk(tree, types=False):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

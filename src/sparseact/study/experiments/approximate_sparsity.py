@@ -41,7 +41,7 @@ def collect(cells: Sequence[Cell], read: Read, settings: Settings) -> xr.Dataset
     ds = empty(
         "approximate_sparsity",
         {
-            "tail": list(dict.fromkeys(tail for tail, _ in _with_tails(cells))),
+            "tail": list(dict.fromkeys(cell.scenario.tail for cell in cells)),
             "tail_energy": sorted({cell.scenario.tail_energy for cell in cells}),
             "n_rounds": sorted({n for cell in cells for n in cell.n_rounds}),
             "quantile": settings.quantiles,
